@@ -1,0 +1,93 @@
+//! The long path: one stream over a round trip of 50 ms.
+//!
+//! ```text
+//! direct    client → delay → remote
+//! dockway   client → server → delay → agent → remote     (the agent connects through the delay)
+//! ```
+//! A tunnel whose windows do not grow falls far behind here.
+
+use super::Outcome;
+use super::dockway::Dockway;
+use super::measure::{Direction, Measure};
+use super::options::Pace;
+use super::remote::Remote;
+use super::results::Results;
+use super::subject::{Subject, Subjects};
+use super::throughput::Transfer;
+use super::{delay, round_trip};
+use std::time::Duration;
+
+/// What the relay adds to each way.
+const ONE_WAY: Duration = Duration::from_millis(25);
+/// Ping-pongs that show how long the path really is.
+const PING_PONGS: usize = 20;
+
+const MILLISECONDS_PER_SECOND: f64 = 1e3;
+
+/// Measures `direct` and `dockway`, as far as they are subjects of this run.
+pub fn measure_all(subjects: &Subjects, remote: &Remote, pace: &Pace, results: &mut Results) {
+    let mut far = far_subjects(subjects, remote, results);
+    if far.is_empty() {
+        return;
+    }
+    for round in 0..pace.long_rounds {
+        eprintln!("long path, round {} of {}", round + 1, pace.long_rounds);
+        for (measure, direction) in [(Measure::LongUp, Direction::Up), (Measure::LongDown, Direction::Down)] {
+            for subject in &mut far {
+                measure_throughput(subject, measure, direction, remote, pace, results);
+            }
+        }
+        for subject in &mut far {
+            measure_round_trip(subject, remote, results);
+        }
+        far.rotate_left(1);
+    }
+}
+
+/// What can be set up; the rest becomes a remark, because the rounds before this are worth their table.
+fn far_subjects(subjects: &Subjects, remote: &Remote, results: &mut Results) -> Vec<Subject> {
+    let direct = subjects.names().contains(&"direct").then(|| far_direct(remote));
+    let dockway = subjects.dockway.as_ref().map(|dockway| far_dockway(dockway, remote));
+    let mut far = Vec::new();
+    for outcome in direct.into_iter().chain(dockway) {
+        match outcome {
+            Ok(subject) => far.push(subject),
+            Err(error) => results.note(format!("long path: {error}; left out")),
+        }
+    }
+    far
+}
+
+fn far_direct(remote: &Remote) -> Outcome<Subject> {
+    let address = delay::start(remote.address(), ONE_WAY)?;
+    Ok(Subject { name: "direct".to_owned(), address, processes: None, running: Vec::new() })
+}
+
+fn far_dockway(dockway: &Dockway, remote: &Remote) -> Outcome<Subject> {
+    let delayed_server = delay::start(dockway.server_address(), ONE_WAY)?;
+    dockway.start_tunnel("bench-far", delayed_server, remote.address())
+}
+
+fn measure_throughput(
+    subject: &mut Subject,
+    measure: Measure,
+    direction: Direction,
+    remote: &Remote,
+    pace: &Pace,
+    results: &mut Results,
+) {
+    let half = pace.long_transfer / 2;
+    let address = subject.address;
+    let transfer = Transfer { address, streams: 1, direction, warm_up: half, window: half, processes: None };
+    let outcome = transfer.run(remote);
+    let throughput = results.value_or_note(subject, measure, outcome);
+    results.record(measure, &subject.name, throughput.map(|shown| shown.gigabits_per_second));
+}
+
+fn measure_round_trip(subject: &mut Subject, remote: &Remote, results: &mut Results) {
+    let outcome = round_trip::measure(subject.address, PING_PONGS);
+    remote.settle();
+    let value = results.value_or_note(subject, Measure::LongRoundTrip, outcome);
+    let milliseconds = value.map(|time| time.as_secs_f64() * MILLISECONDS_PER_SECOND);
+    results.record(Measure::LongRoundTrip, &subject.name, milliseconds);
+}

@@ -1,0 +1,70 @@
+//! The rounds: each measure is taken of one subject after the other, and each round begins with another subject, so
+//! that a machine that grows slower or faster meanwhile does the same to all of them.
+
+use super::connects::{self, Connects};
+use super::measure::{LOADS, Load, Measure};
+use super::options::Pace;
+use super::remote::Remote;
+use super::results::Results;
+use super::round_trip;
+use super::subject::Subject;
+use super::throughput::Transfer;
+
+const MICROSECONDS_PER_SECOND: f64 = 1e6;
+
+/// Takes all measures of all subjects, `pace.rounds` times.
+pub fn measure_all(subjects: &mut [Subject], remote: &Remote, pace: &Pace, results: &mut Results) {
+    for round in 0..pace.rounds as usize {
+        eprintln!("round {} of {}", round + 1, pace.rounds);
+        subjects.rotate_left(usize::from(round > 0));
+        for load in &LOADS {
+            for subject in subjects.iter_mut() {
+                measure_throughput(subject, load, remote, pace, results);
+            }
+        }
+        for subject in subjects.iter_mut() {
+            measure_round_trip(subject, remote, pace, results);
+        }
+        for subject in subjects.iter_mut() {
+            measure_connects(subject, remote, pace, results);
+        }
+    }
+    let turned = pace.rounds.saturating_sub(1) as usize % subjects.len().max(1);
+    subjects.rotate_right(turned);
+}
+
+fn measure_throughput(subject: &mut Subject, load: &Load, remote: &Remote, pace: &Pace, results: &mut Results) {
+    let transfer = Transfer {
+        address: subject.address,
+        streams: load.streams,
+        direction: load.direction,
+        warm_up: pace.warm_up,
+        window: pace.window,
+        processes: subject.processes.as_ref(),
+    };
+    let outcome = transfer.run(remote);
+    let throughput = results.value_or_note(subject, load.throughput, outcome);
+    results.record(load.throughput, &subject.name, throughput.as_ref().map(|shown| shown.gigabits_per_second));
+    if subject.processes.is_some() {
+        let cpu = throughput.and_then(|shown| shown.cpu_seconds_per_gibibyte);
+        results.record(load.cpu, &subject.name, cpu);
+    }
+}
+
+fn measure_round_trip(subject: &mut Subject, remote: &Remote, pace: &Pace, results: &mut Results) {
+    let outcome = round_trip::measure(subject.address, pace.ping_pongs);
+    remote.settle();
+    let value = results.value_or_note(subject, Measure::RoundTrip, outcome);
+    let microseconds = value.map(|time| time.as_secs_f64() * MICROSECONDS_PER_SECOND);
+    results.record(Measure::RoundTrip, &subject.name, microseconds);
+}
+
+fn measure_connects(subject: &mut Subject, remote: &Remote, pace: &Pace, results: &mut Results) {
+    let outcome = connects::measure(subject.address, pace.window);
+    remote.settle();
+    let shown = results.value_or_note(subject, Measure::Connects, outcome);
+    if let Some(Connects { failures, first_failure: Some(first), .. }) = &shown {
+        results.note(format!("{}: {failures} connects failed, the first with: {first}", subject.name));
+    }
+    results.record(Measure::Connects, &subject.name, shown.map(|shown| shown.per_second));
+}

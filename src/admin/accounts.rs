@@ -1,0 +1,120 @@
+//! `dockway admin user …`
+
+use clap::Subcommand;
+
+use super::output::{given_password, moment, or_dash, print, print_table};
+use super::{AdminError, account, open};
+use crate::clock::now_ms;
+use crate::config::cli::DataArgs;
+use crate::identity::Role;
+use crate::identity::names::{USERNAME_RULE, is_username};
+use crate::identity::{passwords, secrets};
+use crate::store::models::UserRow;
+use crate::store::values::new_id;
+use crate::store::{StoreError, users};
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add an account; its password comes from standard input, or is made and printed
+    Add {
+        name: String,
+        /// admin or user
+        #[arg(long, default_value = "user")]
+        role: Role,
+        #[arg(long)]
+        display_name: Option<String>,
+        #[arg(long)]
+        email: Option<String>,
+    },
+    /// Change an account's password; the new one comes from standard input, or is made and printed
+    Passwd { name: String },
+    /// List the accounts
+    List,
+}
+
+impl UserCommand {
+    pub async fn carry_out(self, data: &DataArgs) -> Result<(), AdminError> {
+        match self {
+            Self::Add { name, role, display_name, email } => add(name, role, display_name, email, data).await,
+            Self::Passwd { name } => change_password(&name, data).await,
+            Self::List => list(data).await,
+        }
+    }
+}
+
+async fn add(
+    name: String,
+    role: Role,
+    display_name: Option<String>,
+    email: Option<String>,
+    data: &DataArgs,
+) -> Result<(), AdminError> {
+    if !is_username(&name) {
+        return Err(AdminError::Wrong(format!("`{name}` is no name for an account: it must be {USERNAME_RULE}")));
+    }
+    let store = open(data)?;
+    let password = Password::given_or_made()?;
+    let row = UserRow {
+        id: new_id(),
+        username: name.clone(),
+        display_name,
+        email,
+        password_hash: Some(passwords::hash(&password.text)?),
+        role: role.as_str().to_owned(),
+        active: true,
+        created_at: now_ms(),
+        last_sign_in: None,
+    };
+    match store.run(move |c| users::insert(c, &row)).await {
+        Err(StoreError::Duplicate(_)) => return Err(AdminError::Wrong(format!("an account called `{name}` exists"))),
+        other => other?,
+    }
+    eprintln!("added the account `{name}` with the role {role}");
+    password.tell()
+}
+
+async fn change_password(name: &str, data: &DataArgs) -> Result<(), AdminError> {
+    let store = open(data)?;
+    let user = account(&store, name).await?;
+    let password = Password::given_or_made()?;
+    let hash = passwords::hash(&password.text)?;
+    store.run(move |c| users::set_password_hash(c, &user.id, &hash)).await?;
+    eprintln!("changed the password of `{name}`");
+    password.tell()
+}
+
+async fn list(data: &DataArgs) -> Result<(), AdminError> {
+    let users = open(data)?.run(users::list).await?;
+    let rows: Vec<_> = users.into_iter().map(cells).collect();
+    print_table(["NAME", "ROLE", "ACTIVE", "DISPLAY NAME", "EMAIL", "CREATED", "LAST SIGN-IN"], &rows)
+}
+
+fn cells(user: UserRow) -> [String; 7] {
+    [
+        user.username,
+        user.role,
+        if user.active { "yes" } else { "no" }.to_owned(),
+        or_dash(user.display_name),
+        or_dash(user.email),
+        moment(user.created_at),
+        or_dash(user.last_sign_in.map(moment)),
+    ]
+}
+
+/// A password, and whether its owner has yet to be told.
+struct Password {
+    text: String,
+    made: bool,
+}
+
+impl Password {
+    fn given_or_made() -> Result<Self, AdminError> {
+        let given = given_password()?;
+        let made = given.is_none();
+        Ok(Self { text: given.unwrap_or_else(secrets::generate_password), made })
+    }
+
+    fn tell(&self) -> Result<(), AdminError> {
+        if self.made { print(&self.text) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,102 @@
+//! `dockway admin token …`
+
+use clap::Subcommand;
+
+use super::output::{moment, or_dash, print, print_table};
+use super::{AdminError, account, open};
+use crate::clock::now_ms;
+use crate::config::cli::DataArgs;
+use crate::identity::{Role, Scope, policy, secrets};
+use crate::store::models::{TokenRow, UserRow};
+use crate::store::values::new_id;
+use crate::store::{StoreError, tokens};
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make an API token and print it
+    Create {
+        /// The account that it acts for
+        #[arg(long, value_name = "NAME")]
+        user: String,
+        /// What it is for
+        #[arg(long, value_name = "LABEL")]
+        name: String,
+        /// What it may be used for; may be repeated [default: the two for tunnels, and admin for an administrator]
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<Scope>,
+    },
+    /// List the API tokens, without what makes them work
+    List,
+    /// Remove the API token with this id
+    Remove { id: String },
+}
+
+impl TokenCommand {
+    pub async fn carry_out(self, data: &DataArgs) -> Result<(), AdminError> {
+        match self {
+            Self::Create { user, name, scopes } => create(&user, name, scopes, data).await,
+            Self::List => list(data).await,
+            Self::Remove { id } => remove(&id, data).await,
+        }
+    }
+}
+
+async fn create(username: &str, name: String, mut scopes: Vec<Scope>, data: &DataArgs) -> Result<(), AdminError> {
+    let store = open(data)?;
+    let user = account(&store, username).await?;
+    let role = Role::of_row(&user.role);
+    if scopes.is_empty() {
+        scopes = policy::default_scopes(role);
+    }
+    scopes.sort_unstable();
+    scopes.dedup();
+    let refused = scopes.iter().find_map(|scope| policy::may_grant(role, *scope).err().map(|denied| (scope, denied)));
+    if let Some((scope, denied)) = refused {
+        return Err(AdminError::Wrong(format!("`{username}` cannot have the scope `{scope}`: {denied}")));
+    }
+    let token = secrets::new_token(secrets::API_TOKEN);
+    let row = TokenRow {
+        id: new_id(),
+        user_id: user.id,
+        name,
+        token_hash: secrets::hash_token(&token),
+        scopes: Scope::join(&scopes),
+        created_at: now_ms(),
+        expires_at: None,
+        last_used: None,
+    };
+    let told = format!("made the token {} for `{username}` with the scopes {}", row.id, row.scopes);
+    store.run(move |c| tokens::insert(c, &row)).await?;
+    eprintln!("{told}; it is shown this once");
+    print(&token)
+}
+
+async fn list(data: &DataArgs) -> Result<(), AdminError> {
+    let tokens = open(data)?.run(tokens::list).await?;
+    let rows: Vec<_> = tokens.into_iter().map(cells).collect();
+    print_table(["ID", "USER", "NAME", "SCOPES", "CREATED", "EXPIRES", "LAST USED"], &rows)
+}
+
+fn cells((token, user): (TokenRow, UserRow)) -> [String; 7] {
+    [
+        token.id,
+        user.username,
+        token.name,
+        token.scopes,
+        moment(token.created_at),
+        or_dash(token.expires_at.map(moment)),
+        or_dash(token.last_used.map(moment)),
+    ]
+}
+
+async fn remove(id: &str, data: &DataArgs) -> Result<(), AdminError> {
+    let wanted = id.to_owned();
+    match open(data)?.run(move |c| tokens::remove(c, &wanted)).await {
+        Ok(()) => {
+            eprintln!("removed the token {id}");
+            Ok(())
+        }
+        Err(StoreError::Missing) => Err(AdminError::Wrong(format!("no token has the id `{id}`"))),
+        Err(other) => Err(other.into()),
+    }
+}

@@ -1,0 +1,154 @@
+//! One `Config` for `serve`, with a part for each subtree. Flag beats environment variable beats TOML file.
+//!
+//! `cli` holds what the command line takes, `file` what the TOML file takes, `parse` what both accept as a value.
+
+pub mod cli;
+mod file;
+mod parse;
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything `dockway serve` can be told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub http: HttpConfig,
+    pub data: DataConfig,
+    pub tunnel: TunnelConfig,
+}
+
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    pub listen: SocketAddr,
+    /// With its scheme and without a slash at its end.
+    pub public_url: Option<String>,
+    /// Where agents open their WebSocket, `/api/agent/ws` unless a CDN or proxy wants another path.
+    pub agent_path: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct DataConfig {
+    pub data_dir: PathBuf,
+    pub database_url: String,
+    pub secret_key_file: PathBuf,
+    pub admin_password: Option<Secret>,
+}
+
+#[derive(Debug, Clone)]
+pub struct TunnelConfig {
+    /// The address that tunnels listen on unless they name their own.
+    pub bind: IpAddr,
+    pub ports: RangeInclusive<u16>,
+    /// How long a user waits for an agent that is away, 10 s.
+    pub hold: Duration,
+    /// How long a graceful stop lets channels finish, 10 s.
+    pub drain: Duration,
+}
+
+/// Everything `dockway agent` can be told.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// `http`, `https`, `ws` or `wss`, without a slash at its end.
+    pub server: String,
+    pub client_id: String,
+    pub token: Secret,
+    /// The targets that it may connect to, as they were written; empty means all.
+    pub allow: Vec<String>,
+    pub protocol: AgentProtocol,
+    pub agent_path: String,
+    /// Certificates to trust beside the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Which version of the protocol an agent speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AgentProtocol {
+    /// Version 1: text frames.
+    Json,
+    /// Version 2: binary frames with flow control.
+    Binary,
+}
+
+/// What is logged, and how it looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    /// Directives of tracing's `EnvFilter`.
+    pub directives: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A line for each event, coloured on a terminal.
+    Auto,
+    /// Several lines for each event, coloured on a terminal.
+    Pretty,
+    /// A JSON object for each event.
+    Json,
+}
+
+/// A value that no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A setting that cannot be taken as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{setting}: cannot read {}: {source}", path.display())]
+    Unreadable { setting: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{setting}: {reason}")]
+    Invalid { setting: &'static str, reason: String },
+}
+
+impl ConfigError {
+    fn invalid(setting: &'static str, reason: impl Into<String>) -> Self {
+        Self::Invalid { setting, reason: reason.into() }
+    }
+}
+
+/// The text of a file that a setting names.
+fn read_file(setting: &'static str, path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { setting, path: path.to_owned(), source })
+}
+
+/// A secret without the white space around it, which an editor or `echo` adds.
+fn secret(setting: &'static str, text: &str) -> Result<Secret, ConfigError> {
+    match text.trim() {
+        "" => Err(ConfigError::invalid(setting, "the secret is empty")),
+        trimmed => Ok(Secret(trimmed.to_owned())),
+    }
+}
+
+/// The environment. Tests pass their own.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A secret from the file that a flag names, else from the environment variable that holds the secret itself. Secrets
+/// have no flag of their own, since the system shows command lines to everybody.
+fn secret_from(
+    flag: &'static str,
+    path: Option<&Path>,
+    variable: &'static str,
+    environment: Environment<'_>,
+) -> Result<Option<Secret>, ConfigError> {
+    if let Some(path) = path {
+        return secret(flag, &read_file(flag, path)?).map(Some);
+    }
+    environment(variable).map(|text| secret(variable, &text)).transpose()
+}
+
+fn process_environment(variable: &str) -> Option<String> {
+    // What is not UTF-8 stays a wrong secret instead of none.
+    std::env::var_os(variable).map(|value| value.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! What the command lines of `serve`, `agent` and `admin` take, and how it becomes a configuration.
+//!
+//! A flag with a default in the file's reach stays `None` here until the file was asked, so the help names it in words.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::file::FileConfig;
+use super::{
+    AgentConfig, AgentProtocol, Config, ConfigError, DataConfig, Environment, HttpConfig, LogConfig, LogFormat,
+    TunnelConfig, parse, process_environment, secret_from,
+};
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const DEFAULT_AGENT_PATH: &str = "/api/agent/ws";
+const DEFAULT_DATA_DIR: &str = "./data";
+const DEFAULT_TUNNEL_BIND: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const DEFAULT_TUNNEL_PORTS: RangeInclusive<u16> = 10_000..=60_000;
+const DEFAULT_TUNNEL_HOLD: Duration = Duration::from_secs(10);
+const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
+const DEFAULT_LOG: &str = "info";
+const QUIET_LOG: &str = "warn";
+
+/// A public URL, or nothing.
+#[derive(Debug, Clone)]
+struct PublicUrl(Option<String>);
+
+impl PublicUrl {
+    fn parse(text: &str) -> Result<Self, String> {
+        parse::public_url(text).map(Self)
+    }
+}
+
+/// A range of ports, both ends included.
+#[derive(Debug, Clone)]
+struct PortRange(RangeInclusive<u16>);
+
+impl PortRange {
+    fn parse(text: &str) -> Result<Self, String> {
+        parse::port_range(text).map(Self)
+    }
+}
+
+/// `dockway serve`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where the API, the dashboard and the agents' endpoint listen; port 0 takes any [default: 127.0.0.1:8080]
+    #[arg(long, env = "DOCKWAY_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+
+    /// The address under which people reach this server; a bare host name will do [default: from the request's host]
+    #[arg(long, env = "DOCKER_HOST_URL", value_name = "URL", value_parser = PublicUrl::parse)]
+    public_url: Option<PublicUrl>,
+
+    /// The path of the agents' WebSocket [default: /api/agent/ws]
+    #[arg(long, env = "DOCKWAY_AGENT_PATH", value_name = "PATH", value_parser = parse::agent_path)]
+    agent_path: Option<String>,
+
+    /// The address that tunnels listen on [default: 0.0.0.0]
+    #[arg(long, env = "DOCKWAY_TUNNEL_BIND", value_name = "ADDRESS")]
+    tunnel_bind: Option<IpAddr>,
+
+    /// The ports that tunnels may have [default: 10000-60000]
+    #[arg(long, env = "DOCKWAY_TUNNEL_PORTS", value_name = "FIRST-LAST", value_parser = PortRange::parse)]
+    tunnel_ports: Option<PortRange>,
+
+    /// How long a user of a tunnel waits for an agent that is away, in seconds [default: 10]
+    #[arg(long, env = "DOCKWAY_TUNNEL_HOLD", value_name = "SECONDS", value_parser = parse::seconds)]
+    tunnel_hold: Option<Duration>,
+
+    /// How long a stop lets connections finish, in seconds [default: 10]
+    #[arg(long, env = "DOCKWAY_DRAIN", value_name = "SECONDS", value_parser = parse::seconds)]
+    drain: Option<Duration>,
+
+    /// The key that encrypts secrets in the database [default: DATA_DIR/secret.key]
+    #[arg(long, env = "DOCKWAY_SECRET_KEY_FILE", value_name = "FILE")]
+    secret_key_file: Option<PathBuf>,
+
+    /// The password for the account `admin`, which the first start makes; the environment variable
+    /// DOCKWAY_ADMIN_PASSWORD takes the password itself [default: made and printed once]
+    #[arg(long, value_name = "FILE")]
+    admin_password_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    data: DataArgs,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Where the data is: for `serve` and `admin` alike.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub struct DataArgs {
+    /// The directory of the database and the key [default: ./data]
+    #[arg(long, global = true, env = "DOCKWAY_DATA_DIR", value_name = "DIRECTORY")]
+    data_dir: Option<PathBuf>,
+
+    /// The database [default: sqlite://DATA_DIR/dockway.db]
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+
+    /// A TOML file with settings: these flags' names with _ for -
+    #[arg(long, global = true, env = "DOCKWAY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What is logged, and how it looks.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Log")]
+pub struct LogArgs {
+    /// How the log on standard error looks [default: auto]
+    #[arg(long, global = true, env = "DOCKWAY_LOG_FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
+
+    /// What is logged: a level, or directives like `info,dockway::tunnel=debug` [default: info; for admin: warn]
+    #[arg(long, global = true, env = "DOCKWAY_LOG", value_name = "DIRECTIVES")]
+    log: Option<String>,
+}
+
+/// `dockway agent`
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// The server's address, like https://dockway.example.org
+    #[arg(long, env = "DOCKWAY_SERVER", value_name = "URL", value_parser = parse::server_url)]
+    server: String,
+
+    /// The name under which the agent was enrolled
+    #[arg(long, env = "DOCKWAY_CLIENT_ID", value_name = "NAME", value_parser = parse::client_id)]
+    client_id: String,
+
+    /// A file with the agent's token; the environment variable DOCKWAY_TOKEN takes the token itself
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// A target that the server may ask for: HOST:PORT, where HOST may be a CIDR or a name and PORT a range; may be
+    /// repeated, or separated by commas [default: all targets]
+    #[arg(long, env = "DOCKWAY_ALLOW", value_name = "HOST:PORT", value_delimiter = ',')]
+    #[arg(value_parser = parse::allow_entry)]
+    allow: Vec<String>,
+
+    /// The version of the protocol: json (1) or binary (2)
+    #[arg(long, env = "DOCKWAY_PROTOCOL", value_enum, default_value = "binary")]
+    protocol: AgentProtocol,
+
+    /// The path of the server's WebSocket for agents
+    #[arg(long, env = "DOCKWAY_AGENT_PATH", value_name = "PATH", value_parser = parse::agent_path)]
+    #[arg(default_value = DEFAULT_AGENT_PATH)]
+    agent_path: String,
+
+    /// Certificates to trust beside the system's, PEM
+    #[arg(long, env = "DOCKWAY_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+impl ServeArgs {
+    /// Ask the file and the environment for what the flags left open.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a value that no setting takes.
+    pub fn resolve(self) -> Result<(Config, LogConfig), ConfigError> {
+        self.resolve_in(&process_environment)
+    }
+
+    pub(super) fn resolve_in(self, environment: Environment<'_>) -> Result<(Config, LogConfig), ConfigError> {
+        let file = FileConfig::read(self.data.config.as_deref())?;
+        let log = self.log.merge(&file);
+        let data = self.data.merge(&file)?;
+        let http = HttpConfig {
+            listen: self.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            public_url: self.public_url.map_or(file.public_url, |PublicUrl(url)| url),
+            agent_path: self.agent_path.or(file.agent_path).unwrap_or_else(|| DEFAULT_AGENT_PATH.into()),
+        };
+        let tunnel = TunnelConfig {
+            bind: self.tunnel_bind.or(file.tunnel_bind).unwrap_or(DEFAULT_TUNNEL_BIND),
+            ports: self
+                .tunnel_ports
+                .map(|PortRange(range)| range)
+                .or(file.tunnel_ports)
+                .unwrap_or(DEFAULT_TUNNEL_PORTS),
+            hold: self.tunnel_hold.or(file.tunnel_hold).unwrap_or(DEFAULT_TUNNEL_HOLD),
+            drain: self.drain.or(file.drain).unwrap_or(DEFAULT_DRAIN),
+        };
+        let given = secret_from(
+            "--admin-password-file",
+            self.admin_password_file.as_deref(),
+            "DOCKWAY_ADMIN_PASSWORD",
+            environment,
+        )?;
+        let admin_password = match (given, file.admin_password_file) {
+            (None, Some(path)) => secret_from("admin_password_file", Some(&path), "", environment)?,
+            (given, _) => given,
+        };
+        let default_key = data.data_dir.join("secret.key");
+        let secret_key_file = self.secret_key_file.or(file.secret_key_file).unwrap_or(default_key);
+        let DataLocation { data_dir, database_url } = data;
+        Ok((Config { http, data: DataConfig { data_dir, database_url, secret_key_file, admin_password }, tunnel }, log))
+    }
+}
+
+/// Where the data is, once all were asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataLocation {
+    pub data_dir: PathBuf,
+    pub database_url: String,
+}
+
+impl DataArgs {
+    /// Ask the file for what the flags left open.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a value that no setting takes.
+    pub fn resolve(&self) -> Result<DataLocation, ConfigError> {
+        self.merge(&FileConfig::read(self.config.as_deref())?)
+    }
+
+    fn merge(&self, file: &FileConfig) -> Result<DataLocation, ConfigError> {
+        let data_dir = self.data_dir.clone().or_else(|| file.data_dir.clone());
+        let data_dir = data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into());
+        let database_url = match self.database_url.as_deref().or(file.database_url.as_deref()) {
+            // Only here, since clap and toml would repeat a wrong value, and it may hold a password.
+            Some(url) => parse::database_url(url).map_err(|reason| ConfigError::invalid("--database-url", reason))?,
+            None => {
+                let path = data_dir.join("dockway.db");
+                let text = path.to_str().ok_or_else(|| ConfigError::invalid("--data-dir", "the path is not UTF-8"))?;
+                format!("sqlite://{text}")
+            }
+        };
+        Ok(DataLocation { data_dir, database_url })
+    }
+}
+
+impl LogArgs {
+    fn merge(self, file: &FileConfig) -> LogConfig {
+        LogConfig {
+            format: self.log_format.or(file.log_format).unwrap_or(LogFormat::Auto),
+            directives: self.log.or_else(|| file.log.clone()).unwrap_or_else(|| DEFAULT_LOG.into()),
+        }
+    }
+
+    /// For a command that says itself what it did: warnings and worse, unless told otherwise.
+    pub fn quiet(&self) -> LogConfig {
+        LogConfig {
+            format: self.log_format.unwrap_or(LogFormat::Auto),
+            directives: self.log.clone().unwrap_or_else(|| QUIET_LOG.into()),
+        }
+    }
+}
+
+impl AgentArgs {
+    /// Read the files that the flags name.
+    ///
+    /// # Errors
+    /// A file that cannot be read; no token, or an empty one.
+    pub fn resolve(self) -> Result<(AgentConfig, LogConfig), ConfigError> {
+        self.resolve_in(&process_environment)
+    }
+
+    pub(super) fn resolve_in(self, environment: Environment<'_>) -> Result<(AgentConfig, LogConfig), ConfigError> {
+        let token = secret_from("--token-file", self.token_file.as_deref(), "DOCKWAY_TOKEN", environment)?;
+        let token = token.ok_or_else(|| ConfigError::invalid("--token-file", "give it, or set DOCKWAY_TOKEN"))?;
+        if token.0.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            return Err(ConfigError::invalid("--token-file", "the token has characters that no token has"));
+        }
+        if let Some(path) = &self.ca_file {
+            super::read_file("--ca-file", path)?;
+        }
+        let config = AgentConfig {
+            server: self.server,
+            client_id: self.client_id,
+            token,
+            allow: self.allow,
+            protocol: self.protocol,
+            agent_path: self.agent_path,
+            ca_file: self.ca_file,
+        };
+        Ok((config, self.log.merge(&FileConfig::default())))
+    }
+}

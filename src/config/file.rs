@@ -1,0 +1,73 @@
+//! The TOML file of `serve` and `admin`: the flags' names in snake_case. What it does not name stays open.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+
+use super::{ConfigError, LogFormat, parse, read_file};
+
+/// What the file says. A path in it is taken from the working directory, like one on the command line.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FileConfig {
+    pub listen: Option<SocketAddr>,
+    #[serde(deserialize_with = "public_url")]
+    pub public_url: Option<String>,
+    #[serde(deserialize_with = "agent_path")]
+    pub agent_path: Option<String>,
+    pub data_dir: Option<PathBuf>,
+    pub database_url: Option<String>,
+    pub secret_key_file: Option<PathBuf>,
+    pub admin_password_file: Option<PathBuf>,
+    pub tunnel_bind: Option<IpAddr>,
+    #[serde(deserialize_with = "port_range")]
+    pub tunnel_ports: Option<RangeInclusive<u16>>,
+    #[serde(deserialize_with = "seconds")]
+    pub tunnel_hold: Option<Duration>,
+    #[serde(deserialize_with = "seconds")]
+    pub drain: Option<Duration>,
+    pub log: Option<String>,
+    pub log_format: Option<LogFormat>,
+}
+
+impl FileConfig {
+    /// # Errors
+    /// The file cannot be read, is not TOML, or has a key or value that no setting takes.
+    pub fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = read_file("--config", path)?;
+        toml::from_str(&text)
+            .map_err(|error| ConfigError::invalid("--config", format!("{}: {error}", path.display()).trim_end()))
+    }
+}
+
+/// A string in the file, understood as the command line understands it.
+fn text<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    understand: fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    understand(&text).map(Some).map_err(D::Error::custom)
+}
+
+fn public_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    text(deserializer, parse::public_url).map(Option::flatten)
+}
+
+fn agent_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    text(deserializer, parse::agent_path)
+}
+
+fn port_range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RangeInclusive<u16>>, D::Error> {
+    text(deserializer, parse::port_range)
+}
+
+/// A number in the file, within the bounds that the command line has.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let number = u64::deserialize(deserializer)?;
+    parse::seconds(&number.to_string()).map(Some).map_err(D::Error::custom)
+}

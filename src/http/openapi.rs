@@ -1,0 +1,140 @@
+//! The API's description, made from the handlers and types themselves.
+
+use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use crate::error::{FieldError, Problem};
+
+/// The OpenAPI document as indented JSON.
+pub fn document() -> String {
+    // Plain data always serializes; an empty document beats a panic if that ever changes.
+    Api::openapi().to_pretty_json().unwrap_or_default()
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Dockway", description = "Container desktops and TCP tunnels behind one door. Every call takes `Authorization: Bearer TOKEN`; `dockway admin token create` makes one. Errors are `application/problem+json` with a stable `code`."),
+    tags(
+        (name = "Tunnels", description = "Ports of the server, each relayed to a host and port in an agent's network"),
+        (name = "Agents", description = "The programs inside private networks"),
+        (name = "Health", description = "For load balancers and service managers"),
+        (name = "Description", description = "What you are reading"),
+    ),
+    paths(
+        super::proxies::create, super::proxies::list, super::proxies::show, super::proxies::change,
+        super::proxies::remove, super::proxies::connections, super::proxies::cut,
+        super::agents::list, super::agents::enrol, super::agents::show, super::agents::change, super::agents::remove,
+        super::agents::rotate, super::agent_socket::connect,
+        super::health::healthy, super::health::ready, super::docs::document,
+    ),
+    components(schemas(Problem, FieldError)),
+    security(("token" = [])),
+    modifiers(&Schemes)
+)]
+struct Api;
+
+/// The two kinds of bearer token.
+struct Schemes;
+
+impl Modify for Schemes {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        for (name, text) in [("token", "An API token"), ("agent", "The token of the agent that X-Client-Id names")] {
+            let mut scheme = Http::new(HttpAuthScheme::Bearer);
+            scheme.description = Some(text.to_owned());
+            components.add_security_scheme(name, SecurityScheme::Http(scheme));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use actix_web::http::Method;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::http::agent_socket::DEFAULT_PATH;
+    use crate::http::places;
+    use crate::http::test_support::TestApi;
+
+    fn parsed() -> Value {
+        serde_json::from_str(&document()).unwrap()
+    }
+
+    /// `(METHOD, path, operation)` of everything that the document describes.
+    fn operations(document: &Value) -> Vec<(String, String, &Value)> {
+        let paths = document["paths"].as_object().unwrap().iter();
+        let each =
+            paths.flat_map(|(path, item)| item.as_object().unwrap().iter().map(move |operation| (path, operation)));
+        each.map(|(path, (method, operation))| (method.to_uppercase(), path.clone(), operation)).collect()
+    }
+
+    #[test]
+    fn every_route_is_described_and_every_description_is_a_route() {
+        let document = parsed();
+        let described: BTreeSet<_> =
+            operations(&document).into_iter().map(|(method, path, _)| (method, path)).collect();
+        let registered: BTreeSet<_> = places(DEFAULT_PATH)
+            .iter()
+            // The page itself is for people.
+            .filter(|place| !place.path().starts_with("/api/docs"))
+            .flat_map(|place| place.methods().iter().map(|method| (method.to_string(), place.path().to_owned())))
+            .collect();
+        assert_eq!(described, registered);
+    }
+
+    #[test]
+    fn every_operation_has_an_id_of_its_own_and_a_summary() {
+        let document = parsed();
+        let operations = operations(&document);
+        let ids: BTreeSet<_> = operations.iter().map(|(_, _, operation)| operation["operationId"].as_str()).collect();
+        assert_eq!(ids.len(), operations.len());
+        assert!(operations.iter().all(|(_, _, operation)| operation["summary"].is_string()));
+    }
+
+    #[actix_web::test]
+    async fn what_needs_a_token_says_so_and_has_its_errors_described() {
+        let api = TestApi::start().await;
+        for (method, path, operation) in operations(&parsed()) {
+            if operation["security"] == serde_json::json!([{}]) {
+                continue;
+            }
+            let concrete = path.replace(['{', '}'], "");
+            let answer = api.call(method.parse::<Method>().unwrap(), &concrete, "", "").await;
+            assert_eq!(answer.status.as_u16(), 401, "{method} {path}");
+            for (status, described) in operation["responses"].as_object().unwrap() {
+                let content = described["content"].as_object();
+                let problem = content.is_some_and(|content| content.contains_key("application/problem+json"));
+                assert_eq!(problem, status.as_str() >= "400", "{method} {path} {status}");
+            }
+            for status in ["401", "503"] {
+                assert!(operation["responses"].get(status).is_some(), "{method} {path} {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn bodies_are_described_with_their_limits() {
+        let document = parsed();
+        let create = &document["components"]["schemas"]["CreateTunnelBody"];
+        assert_eq!(create["required"], serde_json::json!(["client_id", "remote_host", "remote_port"]));
+        assert_eq!(create["additionalProperties"], false);
+        let port = &create["properties"]["remote_port"];
+        assert_eq!((&port["minimum"], &port["maximum"]), (&1.into(), &65535.into()));
+        let patch = &document["components"]["schemas"]["PatchTunnelBody"];
+        assert_eq!(patch["properties"]["enabled"]["type"], "boolean");
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = parsed();
+        let text = document.to_string();
+        for reference in text.split("\"$ref\":\"#").skip(1) {
+            let pointer = reference.split('"').next().unwrap();
+            assert!(document.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+}

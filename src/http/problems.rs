@@ -1,0 +1,67 @@
+//! The error answers that several calls share, for the OpenAPI document.
+
+use std::collections::BTreeMap;
+
+use utoipa::IntoResponses;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+
+/// Describe `(status, text)` pairs as problem answers.
+fn problems(described: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    described.iter().map(|(status, text)| ((*status).to_owned(), problem(text).into())).collect()
+}
+
+fn problem(text: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(text).content("application/problem+json", content).build()
+}
+
+macro_rules! answers {
+    ($($(#[$doc:meta])* $name:ident: [$($described:expr),+ $(,)?];)+) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                problems(&[$($described),+])
+            }
+        }
+    )+};
+}
+
+answers! {
+    /// What every call with a token may answer.
+    Refused: [
+        ("401", "`unauthenticated`: no token, or one that is not valid"),
+        ("403", "`forbidden`: the token lacks the scope for this"),
+        ("503", "`unavailable`: the tunnels restart or the database does not answer; try again after `Retry-After`"),
+    ];
+    /// What a call with a body may answer.
+    BadBody: [
+        ("400", "`bad_request`: the body is empty or not a JSON object"),
+        ("413", "`too_large`: the body has more than 64 KiB"),
+        ("415", "`unsupported_media_type`: the body is not announced as JSON"),
+        ("422", "`invalid`: `errors` names every bad field; `port_out_of_range`: the port is outside the server's range"),
+    ];
+    /// What a call with an agent's body may answer.
+    BadAgentBody: [
+        ("400", "`bad_request`: the body is empty or not a JSON object"),
+        ("413", "`too_large`: the body has more than 64 KiB"),
+        ("415", "`unsupported_media_type`: the body is not announced as JSON"),
+        ("422", "`invalid`: `errors` names every bad field"),
+    ];
+    /// What a list may answer.
+    BadPage: [("400", "`bad_request`: the query cannot be read"), ("422", "`invalid`: `limit` is out of range")];
+    TunnelMissing: [("404", "`tunnel_unknown`")];
+    ConnectionMissing: [("404", "`tunnel_unknown` or `connection_unknown`")];
+    AgentMissing: [("404", "`agent_unknown`")];
+    /// What an agent that cannot connect is told.
+    AgentSocketRefused: [
+        ("400", "`bad_request`: the WebSocket handshake is incomplete"),
+        ("401", "`unauthenticated`: name or token is missing or wrong"),
+        ("426", "`upgrade_required`: this is no WebSocket handshake of version 13"),
+        ("429", "`too_many_attempts`: too many wrong tokens from this address; try again after `Retry-After`"),
+        ("503", "`unavailable`: the database does not answer; try again after `Retry-After`"),
+    ];
+    /// What `/readyz` answers otherwise.
+    NotReady: [("503", "`unavailable`: the database or the tunnels do not answer")];
+}

@@ -1,0 +1,20 @@
+//! Dockway: container desktops and TCP tunnels behind one door.
+//!
+//! Dependencies point one way: `main → server → http → {tunnel, identity} → store`; `tunnel` and `agent` stand on
+//! `link`, which stands on `wire`. `wire`, `supervision`, `config` and `error` import nothing of the crate.
+
+pub mod admin;
+pub mod agent;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod identity;
+pub mod limits;
+pub mod link;
+pub mod server;
+pub mod store;
+pub mod supervision;
+pub mod telemetry;
+pub mod tunnel;
+pub mod wire;

@@ -1,0 +1,79 @@
+//! Rows as they stand in the database. Times are milliseconds since 1970 UTC, so that every backend stores them alike.
+
+use diesel::prelude::*;
+
+use super::schema::{agents, api_tokens, proxies, users};
+
+/// A tunnel that should be.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = proxies, treat_none_as_default_value = false)]
+pub struct ProxyRow {
+    pub proxy_id: String,
+    pub client_id: String,
+    pub owner_id: String,
+    pub name: Option<String>,
+    pub protocol: String,
+    pub remote_host: String,
+    pub remote_port: i32,
+    pub local_port: i32,
+    /// None: the server's `--tunnel-bind`.
+    pub bind: Option<String>,
+    pub enabled: bool,
+    /// CIDRs, separated by commas; empty means everybody.
+    pub allow: String,
+    pub max_connections: Option<i32>,
+    pub bytes_in: i64,
+    pub bytes_out: i64,
+    pub connections_total: i64,
+    pub dial_errors: i64,
+    pub last_dial_error: Option<String>,
+    pub created_at: i64,
+}
+
+/// An agent that may log in.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = agents, treat_none_as_default_value = false)]
+pub struct AgentRow {
+    pub client_id: String,
+    pub owner_id: String,
+    pub shared: bool,
+    /// SHA-256 of the token, hex.
+    pub token_hash: String,
+    pub created_at: i64,
+    pub last_seen: Option<i64>,
+    pub address: Option<String>,
+    pub version: Option<String>,
+}
+
+/// A person or script with an account.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = users, treat_none_as_default_value = false)]
+pub struct UserRow {
+    pub id: String,
+    pub username: String,
+    pub display_name: Option<String>,
+    pub email: Option<String>,
+    /// argon2id in PHC form; None: no sign-in by password.
+    pub password_hash: Option<String>,
+    /// `admin` or `user`.
+    pub role: String,
+    pub active: bool,
+    pub created_at: i64,
+    pub last_sign_in: Option<i64>,
+}
+
+/// An API token of a user.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = api_tokens, treat_none_as_default_value = false)]
+pub struct TokenRow {
+    pub id: String,
+    pub user_id: String,
+    pub name: String,
+    /// SHA-256 of the token, hex.
+    pub token_hash: String,
+    /// Scopes, separated by spaces.
+    pub scopes: String,
+    pub created_at: i64,
+    pub expires_at: Option<i64>,
+    pub last_used: Option<i64>,
+}

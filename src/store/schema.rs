@@ -1,0 +1,74 @@
+//! The tables as diesel sees them; `migrations/` makes them.
+
+diesel::table! {
+    settings (key) {
+        key -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Text,
+        username -> Text,
+        display_name -> Nullable<Text>,
+        email -> Nullable<Text>,
+        password_hash -> Nullable<Text>,
+        role -> Text,
+        active -> Bool,
+        created_at -> BigInt,
+        last_sign_in -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    api_tokens (id) {
+        id -> Text,
+        user_id -> Text,
+        name -> Text,
+        token_hash -> Text,
+        scopes -> Text,
+        created_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+        last_used -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    agents (client_id) {
+        client_id -> Text,
+        owner_id -> Text,
+        shared -> Bool,
+        token_hash -> Text,
+        created_at -> BigInt,
+        last_seen -> Nullable<BigInt>,
+        address -> Nullable<Text>,
+        version -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    proxies (proxy_id) {
+        proxy_id -> Text,
+        client_id -> Text,
+        owner_id -> Text,
+        name -> Nullable<Text>,
+        protocol -> Text,
+        remote_host -> Text,
+        remote_port -> Integer,
+        local_port -> Integer,
+        bind -> Nullable<Text>,
+        enabled -> Bool,
+        allow -> Text,
+        max_connections -> Nullable<Integer>,
+        bytes_in -> BigInt,
+        bytes_out -> BigInt,
+        connections_total -> BigInt,
+        dial_errors -> BigInt,
+        last_dial_error -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::joinable!(api_tokens -> users (user_id));
+diesel::allow_tables_to_appear_in_same_query!(api_tokens, users);

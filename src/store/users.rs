@@ -1,0 +1,78 @@
+//! Accounts in the database.
+
+use diesel::prelude::*;
+
+use super::models::UserRow;
+use super::schema::users;
+use super::{Connection, StoreError};
+
+/// All accounts, by name.
+///
+/// # Errors
+/// Those of the database.
+pub fn list(c: &mut Connection) -> Result<Vec<UserRow>, StoreError> {
+    Ok(users::table.order(users::username).select(UserRow::as_select()).load(c)?)
+}
+
+/// The account of this name.
+///
+/// # Errors
+/// Those of the database.
+pub fn find_by_name(c: &mut Connection, username: &str) -> Result<Option<UserRow>, StoreError> {
+    let named = users::table.filter(users::username.eq(username));
+    Ok(named.select(UserRow::as_select()).first(c).optional()?)
+}
+
+/// Add an account.
+///
+/// # Errors
+/// `Duplicate` if the name is taken.
+pub fn insert(c: &mut Connection, row: &UserRow) -> Result<(), StoreError> {
+    diesel::insert_into(users::table).values(row).execute(c)?;
+    Ok(())
+}
+
+/// Change the password of the account with this id.
+///
+/// # Errors
+/// `Missing` without it.
+pub fn set_password_hash(c: &mut Connection, id: &str, password_hash: &str) -> Result<(), StoreError> {
+    let change = diesel::update(users::table.find(id)).set(users::password_hash.eq(Some(password_hash)));
+    super::one_row(change.execute(c)?)
+}
+
+/// How many accounts there are.
+///
+/// # Errors
+/// Those of the database.
+pub fn count(c: &mut Connection) -> Result<i64, StoreError> {
+    Ok(users::table.count().get_result(c)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{self, user};
+
+    #[test]
+    fn an_account_is_added_once_found_and_changed() {
+        let database = testing::database();
+        assert_eq!(database.store.run_now(count).unwrap(), 0);
+        let mut alice = user("alice");
+        database.store.run_now(|c| insert(c, &alice)).unwrap();
+        database.store.run_now(|c| insert(c, &user("aaron"))).unwrap();
+        assert_eq!(database.store.run_now(count).unwrap(), 2);
+        let names: Vec<_> = database.store.run_now(list).unwrap().into_iter().map(|row| row.username).collect();
+        assert_eq!(names, ["aaron", "alice"]);
+
+        let twin = UserRow { id: "other".into(), ..alice.clone() };
+        let taken = database.store.run_now(|c| insert(c, &twin));
+        assert!(matches!(taken, Err(StoreError::Duplicate(column)) if column == "users.username"));
+
+        database.store.run_now(|c| set_password_hash(c, &alice.id, "hash")).unwrap();
+        alice.password_hash = Some("hash".into());
+        assert_eq!(database.store.run_now(|c| find_by_name(c, "alice")).unwrap(), Some(alice));
+        assert_eq!(database.store.run_now(|c| find_by_name(c, "carol")).unwrap(), None);
+        assert!(matches!(database.store.run_now(|c| set_password_hash(c, "none", "x")), Err(StoreError::Missing)));
+    }
+}

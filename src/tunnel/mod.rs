@@ -1,0 +1,14 @@
+//! Tunnels: `TunnelSupervisor → ProxyConnection → UserChannel → messages ← AgentSession`.
+
+pub mod agent_session;
+pub mod commands;
+pub mod counters;
+mod listener;
+pub mod messages;
+mod proxy_connection;
+pub mod supervisor;
+mod tunnel;
+mod user_channel;
+pub mod view;
+
+pub use supervisor::TunnelSupervisor;

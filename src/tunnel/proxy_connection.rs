@@ -1,0 +1,476 @@
+//! ProxyConnection: one tunnel's acceptor.
+//!
+//! Started by the [TunnelSupervisor](super::supervisor), which lends it the bound listener, so that the port stays
+//! open while a ProxyConnection is replaced. It accepts users, turns away those who may not connect, holds those who
+//! come while the agent is away, and starts a [UserChannel](super::user_channel) for each of the others. It ends when
+//! the supervisor stops it; if it ends otherwise, its estate (channels and held users) goes to its successor.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::{Duration, Instant};
+
+use actix::fut::ActorFuture;
+use actix::prelude::*;
+use ipnet::IpNet;
+use socket2::SockRef;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Sleep, sleep};
+
+use super::counters::{ChannelCounters, ConnectionState, TunnelCounters};
+use super::listener::accept;
+use super::messages::SessionHandle;
+use super::supervisor::DialFailed;
+use super::user_channel::{Adopt, ChannelEstate, Cut, NewChannel, UserChannel};
+use super::view::ConnectionView;
+use crate::clock::{now_ms, rfc3339};
+use crate::error::Error;
+use crate::link::messages::ChannelKey;
+use crate::link::socket::reset_on_close;
+use crate::supervision::{Backoff, ChildDown, ChildGuard};
+use crate::wire::codes::ResetCode;
+use crate::wire::frame::Open;
+
+/// Users who are held while the agent is away, in each tunnel.
+const MAX_WAITING: usize = 1024;
+/// Connections that are accepted before other actors of the thread get their turn.
+const ACCEPTS_PER_POLL: usize = 64;
+/// Without free descriptors the loop pauses for so long.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Rates are computed, held users looked after and vanished channels forgotten this often.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What a tunnel is for; replaced as a whole when an operator changes it.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub proxy_id: String,
+    pub local_port: u16,
+    pub remote_host: String,
+    pub remote_port: u16,
+    pub protocol: String,
+    pub allow: Vec<IpNet>,
+    pub max_connections: Option<u32>,
+}
+
+/// The agent's session has come (Some) or gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct UseSession(pub Option<SessionHandle>);
+
+/// New connections get this target and these limits.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct UseTarget(pub Arc<Target>);
+
+/// Accept on another listener from now on. The first one is not held any more when this answers.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct UseListener(pub Option<Arc<TcpListener>>);
+
+/// Let go of the listener, cut the channels, end. The listener is not held any more when this answers.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct StopTunnel(pub ResetCode);
+
+#[derive(Message)]
+#[rtype(result = "Vec<ConnectionView>")]
+pub struct Connections;
+
+#[derive(Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct CutUser(pub String);
+
+/// What outlives a ProxyConnection.
+#[derive(Default)]
+pub struct Estate {
+    channels: HashMap<ChannelKey, Connection>,
+    waiting: VecDeque<Waiting>,
+}
+
+impl Estate {
+    /// Nobody takes over: end them all.
+    pub fn cut(self, code: ResetCode) {
+        self.channels.values().for_each(|connection| deliver(&connection.cut, Cut(code)));
+        self.waiting.iter().for_each(|user| reset_on_close(SockRef::from(&user.socket)));
+    }
+}
+
+struct Connection {
+    user_id: String,
+    peer: SocketAddr,
+    since: i64,
+    counters: Arc<ChannelCounters>,
+    cut: Recipient<Cut>,
+    adopt: Recipient<Adopt>,
+}
+
+/// A user who is held while the agent is away.
+struct Waiting {
+    key: ChannelKey,
+    user_id: String,
+    peer: SocketAddr,
+    socket: TcpStream,
+    since: i64,
+    until: Instant,
+}
+
+/// What a ProxyConnection is made from.
+pub struct NewProxy {
+    pub target: Arc<Target>,
+    pub listener: Arc<TcpListener>,
+    pub session: Option<SessionHandle>,
+    pub counters: Arc<TunnelCounters>,
+    /// The next number for a `user_id`; never used twice.
+    pub numbers: Arc<AtomicU64>,
+    pub hold: Duration,
+    pub dial_failed: Recipient<DialFailed>,
+    pub guard: ChildGuard<String, Estate>,
+}
+
+/// See the module's documentation.
+pub struct ProxyConnection {
+    /// Before the guard: the listener is let go before the supervisor hears of the end.
+    listener: Option<AsyncFd<Arc<TcpListener>>>,
+    lent: Option<Arc<TcpListener>>,
+    target: Arc<Target>,
+    session: Option<SessionHandle>,
+    counters: Arc<TunnelCounters>,
+    numbers: Arc<AtomicU64>,
+    hold: Duration,
+    dial_failed: Recipient<DialFailed>,
+    guard: ChildGuard<String, Estate>,
+    pause: Option<Pin<Box<Sleep>>>,
+    backoff: Backoff,
+    sampled: Instant,
+}
+
+impl ProxyConnection {
+    pub fn new(new: NewProxy) -> Self {
+        let NewProxy { target, listener, session, counters, numbers, hold, dial_failed, guard } = new;
+        Self {
+            listener: None,
+            lent: Some(listener),
+            target,
+            session,
+            counters,
+            numbers,
+            hold,
+            dial_failed,
+            guard,
+            pause: None,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            sampled: Instant::now(),
+        }
+    }
+
+    fn use_listener(&mut self, listener: Option<Arc<TcpListener>>, ctx: &mut Context<Self>) {
+        // First let go of the old one: it may be the same descriptor, which epoll knows once.
+        self.listener = None;
+        let Some(listener) = listener else { return };
+        // SAFETY: an `Arc<TcpListener>` keeps its one open descriptor until the `AsyncFd` that holds it is dropped.
+        match unsafe { AsyncFd::register_with_interest(listener, tokio::io::Interest::READABLE) } {
+            Ok(listener) => self.listener = Some(listener),
+            Err(error) => {
+                let error = std::io::Error::from(error);
+                self.guard.fail(format!("the listener cannot be watched: {error}"));
+                ctx.stop();
+            }
+        }
+    }
+
+    fn poll_accept(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        for _ in 0..ACCEPTS_PER_POLL {
+            let Some(listener) = &self.listener else { return Poll::Pending };
+            let Ok(mut readiness) = ready!(listener.poll_read_ready(cx)) else { return Poll::Pending };
+            match readiness.try_io(|listener| accept(listener.get_ref())) {
+                Err(_would_block) => {}
+                Ok(Ok((socket, peer))) => self.accepted(socket, peer, ctx),
+                Ok(Err(error)) if exhausted(&error) => return self.pause_accepting(&error, cx),
+                // The connection ended before it was accepted, or the like: the next one may be fine.
+                Ok(Err(error)) => tracing::debug!(%error, proxy_id = self.target.proxy_id, "nothing accepted"),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn pause_accepting(&mut self, error: &io::Error, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let pause = self.backoff.next_pause();
+        if pause == FIRST_PAUSE {
+            tracing::warn!(%error, proxy_id = self.target.proxy_id, "accepting pauses until there are free descriptors");
+        }
+        let mut timer = Box::pin(sleep(pause));
+        let polled = timer.as_mut().poll(cx);
+        self.pause = Some(timer);
+        polled
+    }
+
+    /// A user has connected: turned away, held, or given a channel.
+    fn accepted(&mut self, socket: TcpStream, peer: SocketAddr, ctx: &mut Context<Self>) {
+        self.backoff.reset();
+        if let Some(reason) = self.turned_away(peer) {
+            tracing::info!(%peer, proxy_id = self.target.proxy_id, reason, "turned away");
+            return reset_on_close(SockRef::from(&socket));
+        }
+        let key = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let user_id = format!("user-{}-{key}", self.target.local_port);
+        let (since, until) = (now_ms(), Instant::now() + self.hold);
+        let user = Waiting { key, user_id, peer, socket, since, until };
+        self.counters.connections_total.fetch_add(1, Ordering::Relaxed);
+        match self.session.clone() {
+            Some(session) => self.start_channel(user, session, ctx),
+            None => self.guard.estate.waiting.push_back(user),
+        }
+        self.count_connections();
+    }
+
+    fn turned_away(&self, peer: SocketAddr) -> Option<&'static str> {
+        let address = peer.ip().to_canonical();
+        if !self.target.allow.is_empty() && !self.target.allow.iter().any(|net| net.contains(&address)) {
+            return Some("the address is not allowed");
+        }
+        if self.target.max_connections.is_some_and(|max| self.connections() >= max as usize) {
+            return Some("the tunnel has all the connections that it may have");
+        }
+        if self.session.is_none() && self.guard.estate.waiting.len() >= MAX_WAITING {
+            return Some("too many users wait for the agent");
+        }
+        None
+    }
+
+    fn connections(&self) -> usize {
+        self.guard.estate.channels.len() + self.guard.estate.waiting.len()
+    }
+
+    fn count_connections(&self) {
+        self.counters.connections.store(self.connections() as u64, Ordering::Relaxed);
+    }
+
+    fn start_channel(&mut self, user: Waiting, session: SessionHandle, ctx: &Context<Self>) {
+        let Waiting { key, user_id, peer, socket, since, .. } = user;
+        let counters = Arc::new(ChannelCounters::default());
+        let new = NewChannel {
+            open: Open {
+                proxy_id: self.target.proxy_id.clone(),
+                user_id: user_id.clone(),
+                remote_host: self.target.remote_host.clone(),
+                remote_port: self.target.remote_port,
+                protocol: self.target.protocol.clone(),
+                window: None,
+            },
+            peer,
+            socket,
+            tunnel: self.counters.clone(),
+            counters: counters.clone(),
+            guard: ChildGuard::new(key, ctx.address().recipient(), ChannelEstate::default()),
+            key,
+            session,
+        };
+        let arbiter = new.session.arbiter.clone();
+        let channel = UserChannel::start_in_arbiter(&arbiter, move |_| UserChannel::new(new));
+        let (cut, adopt) = (channel.clone().recipient(), channel.recipient());
+        let connection = Connection { user_id, peer, since, counters, cut, adopt };
+        self.guard.estate.channels.insert(key, connection);
+    }
+
+    /// Take over what the predecessor left.
+    fn adopt(&mut self, ctx: &Context<Self>) {
+        for connection in self.guard.estate.channels.values() {
+            deliver(&connection.adopt, Adopt(ctx.address().recipient()));
+        }
+        self.release_waiting(ctx);
+        self.count_connections();
+    }
+
+    /// The agent is there: those who waited go on.
+    fn release_waiting(&mut self, ctx: &Context<Self>) {
+        let Some(session) = self.session.clone() else { return };
+        while let Some(user) = self.guard.estate.waiting.pop_front() {
+            self.start_channel(user, session.clone(), ctx);
+        }
+    }
+
+    fn tick(&mut self) {
+        let elapsed = self.sampled.elapsed();
+        self.sampled = Instant::now();
+        self.counters.traffic.sample(elapsed);
+        // A channel that ended between two ProxyConnections told neither.
+        self.guard.estate.channels.retain(|_, connection| connection.cut.connected());
+        for connection in self.guard.estate.channels.values() {
+            connection.counters.traffic.sample(elapsed);
+        }
+        self.give_up_waiting(Instant::now());
+        self.count_connections();
+    }
+
+    fn give_up_waiting(&mut self, now: Instant) {
+        let waiting = &mut self.guard.estate.waiting;
+        while let Some(user) = waiting.front().filter(|user| user.until <= now) {
+            tracing::info!(user_id = user.user_id, peer = %user.peer, "closed: the agent did not come back in time");
+            reset_on_close(SockRef::from(&user.socket));
+            waiting.pop_front();
+        }
+    }
+
+    fn cut_everything(&mut self, code: ResetCode) {
+        std::mem::take(&mut self.guard.estate).cut(code);
+        self.count_connections();
+    }
+}
+
+/// One message for each channel, at the end of something.
+#[expect(clippy::disallowed_methods, reason = "shutdown or succession: one for each channel")]
+fn deliver<M: Message<Result = ()> + Send>(to: &Recipient<M>, message: M) {
+    to.do_send(message);
+}
+
+/// Is the process, or the machine, out of descriptors or memory for sockets (accept(2))?
+fn exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| exhausted.contains(&code))
+}
+
+impl Actor for ProxyConnection {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let lent = self.lent.take();
+        self.use_listener(lent, ctx);
+        self.adopt(ctx);
+        ctx.spawn(Accept);
+        ctx.run_interval(TICK, |proxy, _| proxy.tick());
+    }
+}
+
+/// Polls the listener with the actor.
+struct Accept;
+
+impl ActorFuture<ProxyConnection> for Accept {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        proxy: &mut ProxyConnection,
+        ctx: &mut Context<ProxyConnection>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        // A pause that is over is followed by another look at the listener.
+        while proxy.poll_accept(ctx, cx).is_ready() {}
+        Poll::Pending
+    }
+}
+
+impl Handler<UseSession> for ProxyConnection {
+    type Result = ();
+
+    fn handle(&mut self, UseSession(session): UseSession, ctx: &mut Self::Context) {
+        self.session = session;
+        self.release_waiting(ctx);
+    }
+}
+
+impl Handler<UseTarget> for ProxyConnection {
+    type Result = ();
+
+    fn handle(&mut self, UseTarget(target): UseTarget, _: &mut Self::Context) {
+        self.target = target;
+    }
+}
+
+impl Handler<UseListener> for ProxyConnection {
+    type Result = ();
+
+    fn handle(&mut self, UseListener(listener): UseListener, ctx: &mut Self::Context) {
+        self.use_listener(listener, ctx);
+    }
+}
+
+impl Handler<StopTunnel> for ProxyConnection {
+    type Result = ();
+
+    fn handle(&mut self, StopTunnel(code): StopTunnel, ctx: &mut Self::Context) {
+        self.listener = None;
+        self.cut_everything(code);
+        ctx.stop();
+    }
+}
+
+impl Handler<ChildDown<ChannelKey, ChannelEstate>> for ProxyConnection {
+    type Result = ();
+
+    #[expect(clippy::disallowed_methods, reason = "one for each channel, at its end")]
+    fn handle(&mut self, down: ChildDown<ChannelKey, ChannelEstate>, _: &mut Self::Context) {
+        if let Some(connection) = self.guard.estate.channels.remove(&down.key)
+            && down.cause == crate::supervision::Cause::Panicked
+        {
+            tracing::error!(user_id = connection.user_id, "a channel panicked: its connection is closed");
+        }
+        if let Some(failure) = down.estate.dial_error {
+            let proxy_id = self.target.proxy_id.clone();
+            self.dial_failed.do_send(DialFailed { proxy_id, failure });
+        }
+        self.count_connections();
+    }
+}
+
+impl Handler<Connections> for ProxyConnection {
+    type Result = Vec<ConnectionView>;
+
+    fn handle(&mut self, _: Connections, _: &mut Self::Context) -> Self::Result {
+        let waiting = self.guard.estate.waiting.iter().map(|user| ConnectionView {
+            user_id: user.user_id.clone(),
+            peer: user.peer.to_string(),
+            since: rfc3339(user.since),
+            bytes_in: 0,
+            bytes_out: 0,
+            rate_in: 0,
+            rate_out: 0,
+            state: ConnectionState::Waiting.as_str(),
+        });
+        let live = self.guard.estate.channels.values().map(|connection| {
+            let traffic = &connection.counters.traffic;
+            let ((bytes_in, bytes_out), (rate_in, rate_out)) = (traffic.bytes(), traffic.rates());
+            ConnectionView {
+                user_id: connection.user_id.clone(),
+                peer: connection.peer.to_string(),
+                since: rfc3339(connection.since),
+                bytes_in,
+                bytes_out,
+                rate_in,
+                rate_out,
+                state: connection.counters.state().as_str(),
+            }
+        });
+        waiting.chain(live).collect()
+    }
+}
+
+impl Handler<CutUser> for ProxyConnection {
+    type Result = Result<(), Error>;
+
+    fn handle(&mut self, CutUser(user_id): CutUser, _: &mut Self::Context) -> Self::Result {
+        let estate = &mut self.guard.estate;
+        if let Some(connection) = estate.channels.values().find(|connection| connection.user_id == user_id) {
+            deliver(&connection.cut, Cut(ResetCode::CUT));
+            return Ok(());
+        }
+        let Some(index) = estate.waiting.iter().position(|user| user.user_id == user_id) else {
+            return Err(Error::ConnectionUnknown(user_id));
+        };
+        if let Some(user) = estate.waiting.remove(index) {
+            reset_on_close(SockRef::from(&user.socket));
+        }
+        self.count_connections();
+        Ok(())
+    }
+}

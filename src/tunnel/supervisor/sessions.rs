@@ -1,0 +1,231 @@
+//! Live agent sessions: the newest login of an agent serves its tunnels; removal and rotation cut it.
+
+use std::collections::HashMap;
+
+use actix::prelude::*;
+
+use super::super::agent_session::AgentLogin;
+use super::super::commands::{ListSessions, RevokeAgent};
+use super::super::messages::SessionHandle;
+use super::super::view::SessionView;
+use super::TunnelSupervisor;
+use crate::clock::now_ms;
+use crate::store::models::AgentRow;
+use crate::store::{StoreError, agents};
+use crate::supervision::{Cause, ChildDown};
+use crate::wire::codes::SessionClose;
+
+/// Session to supervisor: it is ready for channels.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SessionUp {
+    pub login: AgentLogin,
+    pub handle: SessionHandle,
+}
+
+/// Session to supervisor: the agent takes no new channels.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SessionDraining {
+    pub client_id: String,
+    pub id: u64,
+}
+
+/// Names a session in its death notice.
+#[derive(Debug, Clone)]
+pub struct SessionKey {
+    pub client_id: String,
+    pub id: u64,
+}
+
+/// The session that serves an agent's tunnels. Dropping this closes it, so that a supervisor that panics leaves none
+/// behind that nobody knows.
+pub(super) struct SessionEntry {
+    login: AgentLogin,
+    handle: SessionHandle,
+    since: i64,
+    draining: bool,
+    close: SessionClose,
+}
+
+impl Drop for SessionEntry {
+    fn drop(&mut self) {
+        self.handle.close(self.close.clone());
+    }
+}
+
+impl SessionEntry {
+    fn close_with(mut self, code: u16, reason: &str) {
+        self.close = SessionClose::new(code, reason);
+    }
+}
+
+impl TunnelSupervisor {
+    /// The session that takes a tunnel's channels.
+    pub(super) fn session_for(&self, proxy_id: &str) -> Option<SessionHandle> {
+        let entry = self.sessions.get(&self.tunnels.get(proxy_id)?.row.client_id)?;
+        (!entry.draining).then(|| entry.handle.clone())
+    }
+
+    pub(super) fn agent_online(&self, client_id: &str) -> bool {
+        self.sessions.get(client_id).is_some_and(|entry| !entry.draining)
+    }
+
+    /// Tell the agent's tunnels which session serves them.
+    fn announce(&self, client_id: &str, session: Option<&SessionHandle>) {
+        let tunnels = self.tunnels.values().filter(|tunnel| tunnel.row.client_id == client_id);
+        tunnels.filter_map(|tunnel| tunnel.child.as_ref()).for_each(|child| child.use_session(session.cloned()));
+    }
+
+    fn end_session(&mut self, client_id: &str, code: u16, reason: &str) {
+        if let Some(entry) = self.sessions.remove(client_id) {
+            self.announce(client_id, None);
+            entry.close_with(code, reason);
+        }
+    }
+
+    /// Close every session; the server stops.
+    pub(super) fn end_sessions(&mut self) {
+        let clients: Vec<String> = self.sessions.keys().cloned().collect();
+        clients.iter().for_each(|client| self.end_session(client, SessionClose::GOING_AWAY, "the server stops"));
+    }
+
+    pub(super) fn drain_sessions(&self) {
+        self.sessions.values().for_each(|entry| entry.handle.drain());
+    }
+
+    fn note_seen(&self, login: &AgentLogin, ctx: &mut Context<Self>) {
+        let (store, login) = (self.store.clone(), login.clone());
+        let write = async move {
+            let address = login.peer.map(|peer| peer.to_string());
+            let note = move |c: &mut crate::store::Connection| {
+                agents::note_seen(c, &login.client_id, now_ms(), address.as_deref(), login.version.as_deref())
+            };
+            if let Err(error) = store.run(note).await {
+                tracing::warn!(%error, "when the agent was seen is not stored");
+            }
+        };
+        ctx.spawn(write.into_actor(self));
+    }
+
+    /// Has another connection or program changed the database?
+    pub(super) fn look_at_revision(&mut self, ctx: &mut Context<Self>) {
+        if !self.loaded {
+            return;
+        }
+        let (store, known, asked) = (self.store.clone(), self.revision, now_ms());
+        let look = async move {
+            let revision = store.revision().await?;
+            if known == Some(revision) {
+                return Ok(None);
+            }
+            Ok(Some((revision, store.run(agents::list).await?)))
+        };
+        ctx.spawn(look.into_actor(self).map(move |changed: Result<_, StoreError>, supervisor, _| match changed {
+            Ok(None) => {}
+            Ok(Some((revision, rows))) => {
+                supervisor.revision = Some(revision);
+                supervisor.agents_are(&rows, asked);
+            }
+            Err(error) => tracing::warn!(%error, "changes in the database are not noticed now"),
+        }));
+    }
+
+    /// Cut sessions whose agent was removed or has another token, unless they began after the agents were `read`.
+    fn agents_are(&mut self, rows: &[AgentRow], read: i64) {
+        let hashes: HashMap<&str, &str> =
+            rows.iter().map(|row| (row.client_id.as_str(), row.token_hash.as_str())).collect();
+        let revoked = |(client, entry): (&String, &SessionEntry)| {
+            let valid = hashes.get(client.as_str()).is_some_and(|hash| *hash == entry.login.token_hash);
+            (!valid && entry.since < read).then(|| client.clone())
+        };
+        let clients: Vec<String> = self.sessions.iter().filter_map(revoked).collect();
+        for client in clients {
+            tracing::info!(client_id = client, "the agent was removed or has another token: its session is cut");
+            self.end_session(&client, SessionClose::REVOKED, "revoked");
+        }
+    }
+}
+
+impl Handler<SessionUp> for TunnelSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, SessionUp { login, handle }: SessionUp, ctx: &mut Self::Context) {
+        let client_id = login.client_id.clone();
+        if self.stopping {
+            return handle.close(SessionClose::new(SessionClose::GOING_AWAY, "the server stops"));
+        }
+        if self.sessions.get(&client_id).is_some_and(|entry| entry.handle.id > handle.id) {
+            return handle.close(SessionClose::new(SessionClose::REPLACED, "replaced by a newer login"));
+        }
+        let peer = login.peer.map(|peer| peer.to_string());
+        tracing::info!(client_id, peer, session = handle.id, version = login.version, "the agent is connected");
+        self.note_seen(&login, ctx);
+        self.announce(&client_id, Some(&handle));
+        let close = SessionClose::new(SessionClose::RESTART, "the server's tunnels restart");
+        let entry = SessionEntry { login, handle, since: now_ms(), draining: false, close };
+        if let Some(old) = self.sessions.insert(client_id, entry) {
+            old.close_with(SessionClose::REPLACED, "replaced by a newer login");
+        }
+        // A rotation between login and now would otherwise be noticed only with the next change.
+        self.revision = None;
+    }
+}
+
+impl Handler<SessionDraining> for TunnelSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: SessionDraining, _: &mut Self::Context) {
+        let Some(entry) = self.sessions.get_mut(&message.client_id).filter(|entry| entry.handle.id == message.id)
+        else {
+            return;
+        };
+        entry.draining = true;
+        self.announce(&message.client_id, None);
+    }
+}
+
+impl Handler<ChildDown<SessionKey>> for TunnelSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, down: ChildDown<SessionKey>, ctx: &mut Self::Context) {
+        let SessionKey { client_id, id } = down.key;
+        if down.cause == Cause::Panicked {
+            tracing::error!(client_id, session = id, "an agent's session panicked: the agent will connect again");
+        }
+        // The notice of a session that was replaced changes nothing.
+        if self.sessions.get(&client_id).is_none_or(|entry| entry.handle.id != id) {
+            return;
+        }
+        if let Some(entry) = self.sessions.remove(&client_id) {
+            tracing::info!(client_id, session = id, "the agent is gone");
+            self.note_seen(&entry.login, ctx);
+            self.announce(&client_id, None);
+        }
+    }
+}
+
+impl Handler<ListSessions> for TunnelSupervisor {
+    type Result = MessageResult<ListSessions>;
+
+    fn handle(&mut self, _: ListSessions, _: &mut Self::Context) -> Self::Result {
+        let views = self.sessions.values().map(|entry| SessionView {
+            client_id: entry.login.client_id.clone(),
+            since_ms: entry.since,
+            address: entry.login.peer.map(|peer| peer.to_string()),
+            version: entry.login.version.clone(),
+            protocol: if entry.login.binary { "binary" } else { "json" },
+            rtt_ms: entry.handle.status.rtt_ms(),
+            channels: entry.handle.status.channels(),
+        });
+        MessageResult(views.collect())
+    }
+}
+
+impl Handler<RevokeAgent> for TunnelSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, RevokeAgent(client_id): RevokeAgent, _: &mut Self::Context) {
+        self.end_session(&client_id, SessionClose::REVOKED, "revoked");
+    }
+}

@@ -1,0 +1,30 @@
+//! Integration tests: the real server and the real agent as processes on free ports, and real programs between them.
+//!
+//! `common` holds the fixtures; every other module is one topic.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "what is forbidden around the program's connections is fine in a test"
+)]
+
+mod common;
+
+mod admin;
+mod agents;
+mod api;
+mod bad_requests;
+mod counters;
+mod crowds;
+mod dead_peers;
+mod ends;
+mod errors;
+mod legacy;
+mod limits;
+mod misuse;
+mod patching;
+mod ports;
+mod programs;
+mod restarts;
+mod storage;
+mod transfers;
