@@ -129,12 +129,12 @@ impl Backoff {
         pause
     }
 
-    /// The next pause with full jitter: anything between `base` and twice the plain pause's half, so that many clients
-    /// of one restarted server do not come back in step. `random` is uniform in 0..=u32::MAX.
+    /// The next pause with full jitter: anything between `base` and twice the plain pause, up to `cap`, so that many
+    /// clients of one restarted server do not come back in step. `random` is uniform in 0..=u32::MAX.
     pub fn next_jittered(&mut self, random: u32) -> Duration {
-        let ceiling = self.next_pause();
+        let ceiling = (self.next_pause() * 2).min(self.cap);
         let share = f64::from(random) / f64::from(u32::MAX);
-        self.base.max(ceiling.mul_f64(share))
+        self.base + (ceiling - self.base).mul_f64(share)
     }
 
     pub fn reset(&mut self) {
@@ -175,9 +175,9 @@ mod tests {
     #[test]
     fn jitter_stays_between_base_and_ceiling() {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
-        assert_eq!(backoff.next_jittered(u32::MAX), Duration::from_millis(500));
+        assert_eq!(backoff.next_jittered(u32::MAX), Duration::from_secs(1));
         assert_eq!(backoff.next_jittered(0), Duration::from_millis(500));
-        assert_eq!(backoff.next_jittered(u32::MAX), Duration::from_secs(2));
-        assert_eq!(backoff.next_jittered(u32::MAX / 2).as_millis(), 1999);
+        assert_eq!(backoff.next_jittered(u32::MAX), Duration::from_secs(4));
+        (0..10).for_each(|_| assert!(backoff.next_jittered(u32::MAX) <= Duration::from_secs(30)));
     }
 }

@@ -26,9 +26,9 @@ const BINARY: &str = "dockway.v2";
 /// Why a login did not work.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    #[error("the server does not accept the token for this client id")]
+    #[error("the server answered 401: it does not accept this token for this client id")]
     Unauthorized,
-    #[error("the server asks to wait: too many failed logins from this address")]
+    #[error("the server answered 429: too many failed logins from this address")]
     TooManyAttempts,
     #[error("the server answered {0}; is this its address, and is the agent path right?")]
     Status(StatusCode),

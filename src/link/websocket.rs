@@ -26,6 +26,8 @@ pub const DEAD_AFTER: Duration = Duration::from_secs(45);
 pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// A closing session gives its peer this long to read why.
 pub const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// While closing, so much of what the peer still sends is read and dropped.
+const DISCARD_LIMIT: usize = 1024 * 1024;
 /// About so much is handed to the socket in one write.
 const WRITE_BATCH: usize = 512 * 1024;
 /// With so many control frames unwritten, the peer that asks for them is not read.
@@ -63,7 +65,7 @@ pub struct Link {
 struct Closing {
     why: LinkEnd,
     since: Instant,
-    shut: bool,
+    discarded: usize,
 }
 
 impl Link {
@@ -106,7 +108,7 @@ impl Link {
         let mut frame = BytesMut::new();
         put_close(self.side, close, &mut frame);
         self.out.push(frame.freeze());
-        self.closing = Some(Closing { why, since: now, shut: false });
+        self.closing = Some(Closing { why, since: now, discarded: 0 });
     }
 
     /// Once a second: ping, and see whether the peer still lives.
@@ -200,8 +202,7 @@ impl Link {
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkEnd>> {
         loop {
             if self.out.is_empty() {
-                if let Some(closing) = &mut self.closing {
-                    closing.shut = true;
+                if self.closing.is_some() {
                     let shut = ready!(Pin::new(&mut self.socket).poll_shutdown(cx));
                     return Poll::Ready(shut.map_err(|error| lost(&error)));
                 }
@@ -228,15 +229,20 @@ impl Link {
 
     /// While closing: drop what the peer still sends, so that our close frame is not lost in a reset.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkEnd>> {
+        let Some(closing) = &mut self.closing else { return Poll::Pending };
+        if closing.discarded >= DISCARD_LIMIT {
+            return Poll::Pending;
+        }
         let buffer = self.input.bytes();
         buffer.clear();
         buffer.reserve(super::buffer::SMALL);
-        let read = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, buffer));
-        if matches!(read, Ok(bytes) if bytes > 0) {
-            return Poll::Ready(Ok(()));
+        match ready!(poll_read_buf(Pin::new(&mut self.socket), cx, buffer)) {
+            Ok(read) if read > 0 => {
+                closing.discarded += read;
+                Poll::Ready(Ok(()))
+            }
+            _ => Poll::Ready(Err(closing.why.clone())),
         }
-        let why = self.closing.as_ref().map(|closing| closing.why.clone());
-        Poll::Ready(Err(why.unwrap_or(LinkEnd::Silent)))
     }
 }
 

@@ -35,7 +35,7 @@ const LAST_CHANNEL: u32 = u32::MAX - 65_536;
 /// Version 1 without `credit`: users are not read while this waits for the agent.
 pub const UNCREDITED_WAITING: usize = 1024 * 1024;
 /// Version 1 without `shutdown`: after a user's FIN the agent's answer is still delivered until it pauses this long.
-pub const LINGER: Duration = Duration::from_secs(30);
+pub const LINGER: Duration = Duration::from_secs(5);
 
 /// Which side of the protocol this is. The server is also the WebSocket's server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -280,11 +280,14 @@ impl Mux {
         }
     }
 
-    /// The channel's owner has gone in good order.
+    /// The channel's owner has gone in good order: what it sent last may still be on its way.
     pub fn forget(&mut self, id: u32) {
         self.uncredited.forget(id);
-        // One that is still there has a direction open that nobody serves any more.
-        self.reset(id, ResetCode::ABORTED);
+        let ends = |stream: &Stream| stream.peer_finished && stream.sending != Sending::Open;
+        if !self.streams.get(&id).is_some_and(ends) {
+            // A direction is open that nobody serves any more.
+            self.reset(id, ResetCode::ABORTED);
+        }
     }
 
     /// The channel's owner has taken `bytes` out of its queue.

@@ -88,7 +88,7 @@ fn several_fields_are_named_at_once() {
 #[test]
 fn bodies_that_are_no_json_object() {
     let server = server();
-    for (body, expected) in [("", 400), ("{", 400), ("not json", 400), ("[1]", 422), ("\"x\"", 422), ("null", 422)] {
+    for (body, expected) in [("", 400), ("{", 400), ("not json", 400), ("[1]", 400), ("\"x\"", 400), ("null", 400)] {
         let answer = server.api().send("POST", CREATE, Some(("application/json", body)));
         assert_eq!(answer.status, expected, "{body:?}: {}", answer.text);
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));

@@ -1,11 +1,11 @@
 //! Limits at the door: who may connect, how many, and what happens when descriptors run out.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv6Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::common::sockets::wait_end;
+use crate::common::sockets::{is_turned_away, local};
 use crate::common::{Remote, Rig, SOON, Server, both_protocols, ping, wait_until};
 
 both_protocols!(address_not_allowed, too_many_connections);
@@ -14,7 +14,7 @@ fn address_not_allowed(protocol: &str) {
     let echo = Remote::echo();
     let rig = Rig::start(protocol);
     let shut = rig.server.create_tunnel_with("pc1", echo.port, json!({ "allow": ["192.0.2.0/24", "2001:db8::/32"] }));
-    wait_end(&mut shut.connect());
+    assert!(is_turned_away(local(shut.port)));
     shut.wait_idle(SOON);
     assert_eq!(echo.accepted(), 0, "nothing may be sent to the agent");
     let open = rig.server.create_tunnel_with("pc1", echo.port, json!({ "allow": ["192.0.2.0/24", "127.0.0.0/8"] }));
@@ -34,7 +34,7 @@ fn mapped_address_is_an_ipv4_address() {
     let fields = json!({ "bind": "::", "allow": ["127.0.0.1/32"] });
     let tunnel = rig.server.create_tunnel_with("pc1", echo.port, fields);
     ping(&mut tunnel.connect());
-    wait_end(&mut TcpStream::connect(("::1", tunnel.port)).expect("it listens on ::"));
+    assert!(is_turned_away((Ipv6Addr::LOCALHOST, tunnel.port).into()));
     assert_eq!(echo.accepted(), 1);
 }
 
@@ -46,7 +46,7 @@ fn too_many_connections(protocol: &str) {
     for user in &mut users {
         ping(user);
     }
-    wait_end(&mut tunnel.connect());
+    assert!(is_turned_away(local(tunnel.port)));
     assert_eq!(echo.accepted(), 2, "nothing may be sent to the agent");
     let [first, mut second] = users;
     ping(&mut second);

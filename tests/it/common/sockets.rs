@@ -57,6 +57,14 @@ pub fn wait_end(stream: &mut TcpStream) {
     assert!(!timed_out, "the connection is still open");
 }
 
+/// Connect to where nobody may stay. The end may come before the connection is even reported.
+pub fn is_turned_away(address: SocketAddr) -> bool {
+    match TcpStream::connect_timeout(&address, SOCKET_LIMIT) {
+        Ok(stream) => matches!(read_end(&mut with_limits(stream)), Err(ErrorKind::ConnectionReset)),
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}
+
 /// Close so that the peer sees a reset.
 pub fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
