@@ -1,4 +1,5 @@
-//! A relay on loopback that makes the way long: every byte arrives a fixed time later than it was sent.
+//! A relay on loopback that makes the way long: every byte arrives a fixed time later than it was sent, and no more
+//! bytes a second than the path carries.
 //!
 //! ```text
 //! socket → reader: stamp each chunk with the time when it is due → queue → writer: wait until then, write → socket
@@ -22,44 +23,67 @@ const COPIED_BYTES: usize = 64 * 1024;
 /// Blocks kept for the next large reads: as many as can be under way.
 const SPARE_BLOCKS: usize = UNDER_WAY_BYTES / BLOCK_BYTES;
 
-/// Starts a relay to `target` that delays each way by `delay`; it serves until the benchmark ends.
-pub fn start(target: SocketAddr, delay: Duration) -> Outcome<SocketAddr> {
+/// A path's length and width.
+#[derive(Clone, Copy)]
+pub struct Path {
+    /// What is added to each way.
+    pub delay: Duration,
+    /// Bits per second in each direction; None for as many as the machine moves.
+    pub bits_per_second: Option<f64>,
+}
+
+impl Path {
+    /// How long the path is busy with so many bytes.
+    fn time_for(&self, bytes: usize) -> Duration {
+        self.bits_per_second.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(bytes as f64 * 8.0 / rate))
+    }
+}
+
+/// Starts a relay to `target` over `path`; it serves until the benchmark ends.
+pub fn start(target: SocketAddr, path: Path) -> Outcome<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // A target that refuses closes the connection that came in, which is all its peer could learn.
-            let _ = relay(stream, target, delay);
+            let _ = relay(stream, target, path);
         }
     });
     Ok(address)
 }
 
-fn relay(near: TcpStream, target: SocketAddr, delay: Duration) -> std::io::Result<()> {
+fn relay(near: TcpStream, target: SocketAddr, path: Path) -> std::io::Result<()> {
     let far = TcpStream::connect(target)?;
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
-    start_direction(near.try_clone()?, far.try_clone()?, delay);
-    start_direction(far, near, delay);
+    start_direction(near.try_clone()?, far.try_clone()?, path);
+    start_direction(far, near, path);
     Ok(())
 }
 
-fn start_direction(from: TcpStream, to: TcpStream, delay: Duration) {
+fn start_direction(from: TcpStream, to: TcpStream, path: Path) {
     let queue = Arc::new(Queue::default());
     let filled = Arc::clone(&queue);
-    thread::spawn(move || fill(from, &filled, delay));
+    thread::spawn(move || fill(from, &filled, path));
     thread::spawn(move || drain(to, &queue));
 }
 
-fn fill(mut from: TcpStream, queue: &Queue, delay: Duration) {
+fn fill(mut from: TcpStream, queue: &Queue, path: Path) {
     let mut block = queue.spare_block();
+    let mut busy_until = Instant::now();
     loop {
         let length = match from.read(&mut block) {
-            Ok(0) => return queue.push(Chunk { due: Instant::now() + delay, content: Content::End }),
-            Ok(length) => length,
-            Err(_) => return queue.push(Chunk { due: Instant::now() + delay, content: Content::Broken }),
+            Ok(length) => Ok(length),
+            Err(_) => Err(Content::Broken),
         };
-        let due = Instant::now() + delay;
+        busy_until = busy_until.max(Instant::now());
+        let length = match length {
+            Ok(0) => return queue.push(Chunk { due: busy_until + path.delay, content: Content::End }),
+            Ok(length) => length,
+            Err(broken) => return queue.push(Chunk { due: busy_until + path.delay, content: broken }),
+        };
+        busy_until += path.time_for(length);
+        let due = busy_until + path.delay;
         let content = if length <= COPIED_BYTES {
             Content::Copied(block[..length].to_vec())
         } else {

@@ -1,4 +1,7 @@
-//! The long path: one stream over a round trip of 50 ms.
+//! The long path: one stream over a round trip of 50 ms, on a path that carries `--path-gbit` each way.
+//!
+//! The path has a width because on a machine of few cores an endless one would measure how the cores are shared between
+//! the relay, the tunnel and the two ends, and not whether the tunnel fills the path.
 //!
 //! ```text
 //! direct    client → delay → remote
@@ -7,6 +10,7 @@
 //! A tunnel whose windows do not grow falls far behind here.
 
 use super::Outcome;
+use super::delay::Path;
 use super::dockway::Dockway;
 use super::measure::{Direction, Measure};
 use super::options::Pace;
@@ -23,10 +27,13 @@ const ONE_WAY: Duration = Duration::from_millis(25);
 const PING_PONGS: usize = 20;
 
 const MILLISECONDS_PER_SECOND: f64 = 1e3;
+const BITS_PER_GIGABIT: f64 = 1e9;
 
 /// Measures `direct` and `dockway`, as far as they are subjects of this run.
-pub fn measure_all(subjects: &Subjects, remote: &Remote, pace: &Pace, results: &mut Results) {
-    let mut far = far_subjects(subjects, remote, results);
+pub fn measure_all(subjects: &Subjects, remote: &Remote, path_gigabits: f64, pace: &Pace, results: &mut Results) {
+    let bits_per_second = (path_gigabits > 0.0).then_some(path_gigabits * BITS_PER_GIGABIT);
+    let path = Path { delay: ONE_WAY, bits_per_second };
+    let mut far = far_subjects(subjects, remote, path, results);
     if far.is_empty() {
         return;
     }
@@ -45,9 +52,9 @@ pub fn measure_all(subjects: &Subjects, remote: &Remote, pace: &Pace, results: &
 }
 
 /// What can be set up; the rest becomes a remark, because the rounds before this are worth their table.
-fn far_subjects(subjects: &Subjects, remote: &Remote, results: &mut Results) -> Vec<Subject> {
-    let direct = subjects.names().contains(&"direct").then(|| far_direct(remote));
-    let dockway = subjects.dockway.as_ref().map(|dockway| far_dockway(dockway, remote));
+fn far_subjects(subjects: &Subjects, remote: &Remote, path: Path, results: &mut Results) -> Vec<Subject> {
+    let direct = subjects.names().contains(&"direct").then(|| far_direct(remote, path));
+    let dockway = subjects.dockway.as_ref().map(|dockway| far_dockway(dockway, remote, path));
     let mut far = Vec::new();
     for outcome in direct.into_iter().chain(dockway) {
         match outcome {
@@ -58,13 +65,13 @@ fn far_subjects(subjects: &Subjects, remote: &Remote, results: &mut Results) -> 
     far
 }
 
-fn far_direct(remote: &Remote) -> Outcome<Subject> {
-    let address = delay::start(remote.address(), ONE_WAY)?;
+fn far_direct(remote: &Remote, path: Path) -> Outcome<Subject> {
+    let address = delay::start(remote.address(), path)?;
     Ok(Subject { name: "direct".to_owned(), address, processes: None, running: Vec::new() })
 }
 
-fn far_dockway(dockway: &Dockway, remote: &Remote) -> Outcome<Subject> {
-    let delayed_server = delay::start(dockway.server_address(), ONE_WAY)?;
+fn far_dockway(dockway: &Dockway, remote: &Remote, path: Path) -> Outcome<Subject> {
+    let delayed_server = delay::start(dockway.server_address(), path)?;
     dockway.start_tunnel("bench-far", delayed_server, remote.address())
 }
 

@@ -27,7 +27,7 @@ mod subject;
 mod table;
 mod throughput;
 
-use options::{Options, Pace};
+use options::{Options, Pace, Part};
 use remote::Remote;
 use results::Results;
 use subject::Subjects;
@@ -43,9 +43,15 @@ pub fn run(options: &Options) -> Outcome<bool> {
     let mut results = Results::default();
     let mut subjects = Subjects::start(options, &remote, &mut results)?;
 
-    idle::measure_all(&mut subjects.list, &remote, &pace, &mut results);
-    rounds::measure_all(&mut subjects.list, &remote, &pace, &mut results);
-    long_path::measure_all(&subjects, &remote, &pace, &mut results);
+    if options.includes(Part::Memory) {
+        idle::measure_all(&mut subjects.list, &remote, &pace, &mut results);
+    }
+    if options.includes(Part::Rounds) {
+        rounds::measure_all(&mut subjects.list, &remote, &pace, &mut results);
+    }
+    if options.includes(Part::Long) {
+        long_path::measure_all(&subjects, &remote, options.path_gbit, &pace, &mut results);
+    }
 
     let goals = goals::judge(&results);
     print!("{}", table::render(&subjects.names(), &results, &goals));

@@ -16,12 +16,18 @@ pub struct Options {
     /// Measure these subjects only: direct, socat, dockway, or the name of an --other
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub only: Vec<String>,
+    /// Measure these parts only: memory, rounds (throughput, round trip, connects), long (the long path)
+    #[arg(long, value_delimiter = ',', value_name = "PART,…")]
+    pub part: Vec<Part>,
     /// A tunnel that is already running: its port on 127.0.0.1; needs --remote-port
     #[arg(long, value_name = "NAME=PORT")]
     pub other: Vec<Other>,
     /// The port on 127.0.0.1 where the benchmark's remote listens, to point other tunnels at; 0 takes a free one
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub remote_port: u16,
+    /// What the long path carries each way, in Gbit/s; 0 for as much as the machine moves
+    #[arg(long, default_value_t = 5.0, value_name = "GBIT")]
+    pub path_gbit: f64,
     /// Short windows and few rounds: does it run at all?
     #[arg(long)]
     pub quick: bool,
@@ -61,10 +67,23 @@ impl Options {
         }
     }
 
+    /// Whether this part is to be measured.
+    pub fn includes(&self, part: Part) -> bool {
+        self.part.is_empty() || self.part.contains(&part)
+    }
+
     /// Whether the subject of this name is to be measured.
     pub fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == name)
     }
+}
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    Memory,
+    Rounds,
+    Long,
 }
 
 /// Another tunnel, as `NAME=PORT`.

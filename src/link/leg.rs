@@ -15,6 +15,7 @@ use bytes::BufMut;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::io::poll_read_buf;
 
 use super::buffer::ReadBuffer;
 use super::messages::{CROWDED_ALLOWANCE, Flow, Incoming, IncomingEnd, SessionPort};
@@ -198,19 +199,19 @@ impl Leg {
             }
             let buffer = self.input.room();
             let room = (buffer.capacity() - buffer.len()).min(self.allowance);
-            match self.socket.try_read_buf(&mut buffer.limit(room)) {
-                Ok(0) => {
+            // Unlike `try_read_buf` it learns from a read that left room that the socket is empty.
+            match poll_read_buf(Pin::new(&mut self.socket), cx, &mut buffer.limit(room))? {
+                Poll::Pending => {}
+                Poll::Ready(0) => {
                     self.read_finished = true;
                     return Poll::Ready(Ok(()));
                 }
-                Ok(read) => {
+                Poll::Ready(read) => {
                     self.input.learn(read, room);
                     self.allowance -= read;
                     self.progress.read += read as u64;
                     batch.push(self.input.take());
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
             }
         }
         cx.waker().wake_by_ref();

@@ -207,7 +207,7 @@ impl Link {
                     return Poll::Ready(shut.map_err(|error| lost(&error)));
                 }
                 let mux = &mut self.mux;
-                self.out.fill(|slices| mux.fill(slices, WRITE_BATCH));
+                self.out.fill(|slices| mux.fill(slices, WRITE_BATCH, Instant::now()));
                 if self.out.is_empty() {
                     let flushed = ready!(Pin::new(&mut self.socket).poll_flush(cx));
                     return Poll::Ready(flushed.map_err(|error| lost(&error)));

@@ -17,6 +17,8 @@ pub const EARLY_WINDOW: u32 = 64 * 1024;
 pub const MAX_WINDOW: u64 = 64 * 1024 * 1024;
 /// What all windows of a session may grow together, in each direction.
 pub const GROWTH_BUDGET: u64 = 64 * 1024 * 1024;
+/// Credit is granted at the latest when this much is owed: a large window is kept open nearly whole.
+const MAX_OWED: u64 = 1024 * 1024;
 /// Round trips are not taken as shorter than this: between two processes of one machine the time in which a window is
 /// used up is scheduling, not distance, and larger batches still help there.
 pub const MIN_ROUND_TRIP: Duration = Duration::from_millis(2);
@@ -80,7 +82,7 @@ impl ReceiveWindow {
     pub fn consume(&mut self, bytes: usize, now: Instant, rtt: Duration, budget: &mut GrowthBudget) -> Option<u32> {
         self.owed += bytes as u64;
         self.grow(now, rtt, budget);
-        if self.owed < self.size / 4 {
+        if self.owed < (self.size / 4).min(MAX_OWED) {
             return None;
         }
         let credit = u32::try_from(self.owed).unwrap_or(u32::MAX);

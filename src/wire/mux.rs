@@ -20,16 +20,15 @@ use super::credit::{EARLY_WINDOW, GrowthBudget, INITIAL_WINDOW, ReceiveWindow, S
 use super::frame::{self, Frame, Hello, Limits, Open};
 use super::json::{self, Features};
 use super::stream::{Delivery, End, Names, Receiving, Sending, Stream};
-use super::websocket::{Message, Opcode, Side, put_frame, put_header};
+use super::websocket::{Message, Opcode, Side, put_frame};
 
 mod encode;
 mod receive;
+mod send;
 mod uncredited;
 
 /// A session holds at most this many channels.
 pub const MAX_CHANNELS: usize = 16_384;
-/// A channel's turn: so much goes out before the next one's.
-const TURN: usize = 256 * 1024;
 /// Ids stop here; GOAWAY asks for a new session before they run out.
 const LAST_CHANNEL: u32 = u32::MAX - 65_536;
 /// Version 1 without `credit`: users are not read while this waits for the agent.
@@ -340,20 +339,6 @@ impl Mux {
         self.version == Version::Binary || self.features.credit
     }
 
-    /// Move frames to `out` until about `limit` bytes stand there.
-    pub fn fill(&mut self, out: &mut VecDeque<Bytes>, limit: usize) -> usize {
-        let mut filled = self.control.len();
-        if filled > 0 {
-            out.push_back(self.control.split().freeze());
-        }
-        while filled < limit {
-            let Some(id) = self.turns.pop_front() else { break };
-            filled += self.turn(id, out);
-            self.schedule(id);
-        }
-        filled
-    }
-
     /// Version 1 without `credit`: must the session not be read until users have taken more?
     pub fn blocked(&self) -> bool {
         self.uncredited.blocked()
@@ -390,76 +375,6 @@ impl Mux {
         // Without `proxy_connected` an open channel cannot be told from one that is being opened.
         stream.opened = !self.features.connected;
         stream
-    }
-
-    fn schedule(&mut self, id: u32) {
-        if let Some(stream) = self.streams.get_mut(&id)
-            && !stream.scheduled
-            && stream.sendable()
-        {
-            stream.scheduled = true;
-            self.turns.push_back(id);
-        }
-    }
-
-    /// One channel's turn: some of its data, or its FIN.
-    fn turn(&mut self, id: u32, out: &mut VecDeque<Bytes>) -> usize {
-        let side = self.side();
-        let Some(stream) = self.streams.get_mut(&id) else { return 0 };
-        stream.scheduled = false;
-        let before = stream.pending_bytes;
-        let mut filled = 0;
-        while filled < TURN {
-            let size = stream.pending_bytes.min(stream.send.available());
-            if size == 0 {
-                break;
-            }
-            filled += match &stream.names {
-                None => encode::binary(side, id, stream, size.min(frame::MAX_DATA), &mut self.headers, out),
-                Some(_) => encode::json(side, stream, size.min(json::MAX_DATA), &mut self.headers, out),
-            };
-        }
-        let moved = before - stream.pending_bytes;
-        if moved > 0 {
-            self.waiting -= moved;
-            match self.taken.last_mut() {
-                Some((last, bytes)) if *last == id => *bytes += moved,
-                _ => self.taken.push((id, moved)),
-            }
-        }
-        if stream.pending_bytes == 0 && stream.sending == Sending::Finishing {
-            filled += self.send_fin(id, out);
-        }
-        filled
-    }
-
-    fn send_fin(&mut self, id: u32, out: &mut VecDeque<Bytes>) -> usize {
-        let side = self.side();
-        let Some(stream) = self.streams.get_mut(&id) else { return 0 };
-        stream.sending = Sending::Finished;
-        let mut bytes = BytesMut::new();
-        match &stream.names {
-            None => {
-                put_header(side, Opcode::Binary, frame::HEADER, &mut bytes);
-                Frame::Fin(id).encode(&mut bytes);
-            }
-            Some(names) => {
-                let user_id = names.user_id.clone();
-                let message = if names.features.shutdown {
-                    json::Message::Shutdown { user_id }
-                } else {
-                    stream.lingering_since = Some(Instant::now());
-                    json::Message::Disconnect { user_id }
-                };
-                put_frame(side, Opcode::Text, message.encode(&names.proxy_id).as_bytes(), &mut bytes);
-            }
-        }
-        if stream.peer_finished {
-            self.remove(id);
-        }
-        let size = bytes.len();
-        out.push_back(bytes.freeze());
-        size
     }
 
     fn remove(&mut self, id: u32) -> Option<Stream> {

@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use bytes::Bytes;
+
 use super::super::websocket::Decoder;
 use super::*;
 
@@ -67,7 +69,7 @@ impl Ends {
 
 fn transfer(from: &mut Mux, to: &mut Mux, side: Side, now: Instant) -> Result<(), SessionClose> {
     let mut out = VecDeque::new();
-    from.fill(&mut out, usize::MAX);
+    from.fill(&mut out, usize::MAX, now);
     let mut input: BytesMut = out.iter().flatten().copied().collect();
     let mut decoder = Decoder::new(side, to.version.max_message());
     while let Some(message) = decoder.decode(&mut input)? {
@@ -182,10 +184,10 @@ fn control_passes_waiting_data_and_channels_take_turns() {
     ends.server.send(second, vec![Bytes::from_static(b"x")]);
     ends.server.open(open("u3")).unwrap();
     let mut out = VecDeque::new();
-    ends.server.fill(&mut out, 1);
+    ends.server.fill(&mut out, 1, ends.now);
     assert_eq!(out[0][2], 0x01, "OPEN goes first");
     out.clear();
-    ends.server.fill(&mut out, TURN + 1);
+    ends.server.fill(&mut out, send::TURN + 1, ends.now);
     let mut taken = ends.server.take_taken();
     taken.sort_unstable();
     assert_eq!(taken, [(first, 250_000), (second, 1)]);
@@ -206,6 +208,24 @@ fn an_overrun_ends_that_channel_alone() {
     assert_eq!(bytes_of(ends.agent.take_deliveries()).1, Some(End::Reset(ResetCode::WINDOW_OVERRUN)));
     ends.server.receive(frame(&Frame::Data(second, Bytes::from_static(b"ok"))), ends.now).unwrap();
     assert_eq!(bytes_of(ends.server.take_deliveries()).0, b"ok");
+}
+
+#[test]
+fn an_overrun_of_the_credit_in_version_1_ends_that_channel_alone() {
+    let mut ends = Ends::new(Version::Json);
+    ends.opened("u1");
+    ends.opened("u2");
+    let data = |user: &str, size: usize| {
+        let message = json::Message::Data { user_id: user.into(), data: vec![0; size].into() };
+        Message::Text(message.encode("p").into())
+    };
+    ends.server.receive(data("u1", INITIAL_WINDOW as usize), ends.now).unwrap();
+    ends.server.receive(data("u1", 1), ends.now).unwrap();
+    assert_eq!(bytes_of(ends.server.take_deliveries()), (vec![], Some(End::Reset(ResetCode::WINDOW_OVERRUN))));
+    ends.to_agent();
+    assert_eq!(bytes_of(ends.agent.take_deliveries()).1, Some(End::Reset(ResetCode::ABORTED)));
+    ends.server.receive(data("u2", 2), ends.now).unwrap();
+    assert_eq!(bytes_of(ends.server.take_deliveries()).0.len(), 2);
 }
 
 #[test]
