@@ -11,6 +11,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Where agents open their WebSocket unless the settings say otherwise.
+pub const DEFAULT_AGENT_PATH: &str = "/api/agent/ws";
+
 /// Everything `dockway serve` can be told.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -24,7 +27,7 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// With its scheme and without a slash at its end.
     pub public_url: Option<String>,
-    /// Where agents open their WebSocket, `/api/agent/ws` unless a CDN or proxy wants another path.
+    /// Where agents open their WebSocket: [`DEFAULT_AGENT_PATH`] unless a CDN or proxy wants another path.
     pub agent_path: String,
 }
 

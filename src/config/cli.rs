@@ -11,12 +11,11 @@ use clap::Args;
 
 use super::file::FileConfig;
 use super::{
-    AgentConfig, AgentProtocol, Config, ConfigError, DataConfig, Environment, HttpConfig, LogConfig, LogFormat,
-    TunnelConfig, parse, process_environment, secret_from,
+    AgentConfig, AgentProtocol, Config, ConfigError, DEFAULT_AGENT_PATH, DataConfig, Environment, HttpConfig,
+    LogConfig, LogFormat, TunnelConfig, parse, process_environment, secret_from,
 };
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-const DEFAULT_AGENT_PATH: &str = "/api/agent/ws";
 const DEFAULT_DATA_DIR: &str = "./data";
 const DEFAULT_TUNNEL_BIND: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const DEFAULT_TUNNEL_PORTS: RangeInclusive<u16> = 10_000..=60_000;
@@ -48,7 +47,7 @@ impl PortRange {
 /// `dockway serve`
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Where the API, the dashboard and the agents' endpoint listen; port 0 takes any [default: 127.0.0.1:8080]
+    /// Where the API and the agents' endpoint listen; port 0 takes any [default: 127.0.0.1:8080]
     #[arg(long, env = "DOCKWAY_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
 
@@ -137,8 +136,8 @@ pub struct AgentArgs {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// A target that the server may ask for: HOST:PORT, where HOST may be a CIDR or a name and PORT a range; may be
-    /// repeated, or separated by commas [default: all targets]
+    /// A target that the server may ask for: HOST:PORT, where HOST is a name, `*.name`, an address or a CIDR (IPv6 in
+    /// brackets) and PORT a number, a range or `*`; may be repeated, or separated by commas [default: all targets]
     #[arg(long, env = "DOCKWAY_ALLOW", value_name = "HOST:PORT", value_delimiter = ',')]
     #[arg(value_parser = parse::allow_entry)]
     allow: Vec<String>,

@@ -56,7 +56,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::http::agent_socket::DEFAULT_PATH;
+    use crate::config::DEFAULT_AGENT_PATH;
     use crate::http::places;
     use crate::http::test_support::TestApi;
 
@@ -77,7 +77,7 @@ mod tests {
         let document = parsed();
         let described: BTreeSet<_> =
             operations(&document).into_iter().map(|(method, path, _)| (method, path)).collect();
-        let registered: BTreeSet<_> = places(DEFAULT_PATH)
+        let registered: BTreeSet<_> = places(DEFAULT_AGENT_PATH)
             .iter()
             // The page itself is for people.
             .filter(|place| !place.path().starts_with("/api/docs"))

@@ -62,7 +62,7 @@ pub async fn state() -> (AppState, Tokens) {
     // The address of a context that never runs: its mailbox is closed.
     let (_, tunnels) = watch::channel(Context::new().address());
     let attempts = AttemptLimiter::default().start();
-    let state = AppState { store, tunnels, attempts, agent_path: super::agent_socket::DEFAULT_PATH.into() };
+    let state = AppState { store, tunnels, attempts, agent_path: crate::config::DEFAULT_AGENT_PATH.into() };
     (state, Tokens { admin: all.0, reader: reading.0, agent, _directory: database.directory })
 }
 

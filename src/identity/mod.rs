@@ -10,6 +10,7 @@ pub mod names;
 pub mod passwords;
 pub mod policy;
 pub mod scopes;
+pub mod secret_key;
 pub mod secrets;
 
 pub use attempts::{AttemptLimiter, Failed, MayTry, Succeeded};

@@ -68,6 +68,8 @@ pub struct Leg {
     peer_disconnected: bool,
     write_finished: bool,
     end: Option<LegEnd>,
+    /// Both directions have ended: the socket is closed by a FIN and not by a reset.
+    in_order: bool,
     stall: Stall,
     progress: Progress,
 }
@@ -94,6 +96,7 @@ impl Leg {
             peer_disconnected: false,
             write_finished: false,
             end: None,
+            in_order: false,
             stall: Stall::default(),
             progress: Progress::default(),
         }
@@ -140,7 +143,6 @@ impl Leg {
     /// End the channel at once: both sides are told by a reset. The caller drops the leg.
     pub fn cut(&mut self, code: ResetCode) {
         self.session.set_reset(Some(code));
-        reset_on_close(SockRef::from(&self.socket));
     }
 
     /// Only what is queued for the socket is left to do.
@@ -167,12 +169,9 @@ impl Leg {
 
     /// Settle what the session is told and how the socket is closed when this leg is dropped.
     fn ended(&mut self, end: LegEnd) -> LegEnd {
-        if end == LegEnd::Finished {
-            self.session.set_reset(None);
-        } else {
-            reset_on_close(SockRef::from(&self.socket));
-        }
-        if matches!(end, LegEnd::Reset(_) | LegEnd::Failed(_) | LegEnd::SessionLost) {
+        self.in_order = end == LegEnd::Finished;
+        // The session knows of every end but that of the socket.
+        if !matches!(end, LegEnd::Broken(_)) {
             self.session.set_reset(None);
         }
         end
@@ -193,7 +192,7 @@ impl Leg {
             if self.read_finished || self.paused || self.allowance == 0 {
                 return Poll::Pending;
             }
-            if let Poll::Pending = self.socket.poll_read_ready(cx)? {
+            if self.socket.poll_read_ready(cx)?.is_pending() {
                 self.input.rest();
                 return Poll::Pending;
             }
@@ -249,6 +248,15 @@ impl Leg {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// However it ends, by a panic too, a user does not take half of something for the whole.
+impl Drop for Leg {
+    fn drop(&mut self) {
+        if !self.in_order {
+            reset_on_close(SockRef::from(&self.socket));
+        }
     }
 }
 

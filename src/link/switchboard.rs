@@ -29,6 +29,8 @@ pub struct Switchboard {
     channels: HashMap<u32, Channel>,
     ids: HashMap<ChannelKey, u32>,
     paused: bool,
+    /// Since when users hold up the whole session: version 1 without `credit`.
+    blocked: Option<Instant>,
 }
 
 struct Channel {
@@ -42,11 +44,12 @@ struct Channel {
 
 impl Switchboard {
     pub fn new(link: Link) -> Self {
-        Self { link, channels: HashMap::new(), ids: HashMap::new(), paused: false }
+        Self { link, channels: HashMap::new(), ids: HashMap::new(), paused: false, blocked: None }
     }
 
+    /// Live channels, and those of which only the last bytes are still to be sent.
     pub fn channels(&self) -> usize {
-        self.channels.len()
+        self.channels.len().max(self.link.mux.channels())
     }
 
     pub fn rtt(&self) -> Option<Duration> {
@@ -129,7 +132,7 @@ impl Switchboard {
         self.channels.remove(&id);
         match message.reset {
             Some(code) => self.link.mux.reset(id, code),
-            None => self.link.mux.forget(id),
+            None => self.link.mux.forget(id, Instant::now()),
         }
     }
 
@@ -138,8 +141,9 @@ impl Switchboard {
         let now = Instant::now();
         self.link.mux.expire(now);
         self.dispatch();
-        if self.link.mux.blocked() {
-            self.disconnect_those_who_take_nothing(now);
+        self.blocked = self.link.mux.blocked().then(|| self.blocked.unwrap_or(now));
+        if let Some(since) = self.blocked {
+            self.disconnect_those_who_take_nothing(since, now);
         }
         self.link.tick(now)
     }
@@ -200,12 +204,11 @@ impl Switchboard {
 
     /// Without windows, users are not read while too much waits for the agent.
     fn pause_or_resume(&mut self) {
-        if self.link.mux.is_credited() {
-            return;
-        }
-        let waiting = self.link.mux.waiting();
+        let (waiting, limited) = (self.link.mux.waiting(), !self.link.mux.is_credited());
         let flow = match self.paused {
-            false if waiting >= UNCREDITED_WAITING => Flow::Pause,
+            false if limited && waiting >= UNCREDITED_WAITING => Flow::Pause,
+            // Windows were agreed on in the meantime.
+            true if !limited => Flow::Resume,
             true if waiting <= UNCREDITED_WAITING / 2 => Flow::Resume,
             _ => return,
         };
@@ -213,18 +216,18 @@ impl Switchboard {
         self.channels.values().for_each(|channel| channel.port.flow(flow));
     }
 
-    fn disconnect_those_who_take_nothing(&mut self, now: Instant) {
+    fn disconnect_those_who_take_nothing(&mut self, since: Instant, now: Instant) {
         let stuck: Vec<u32> = self.link.mux.holding().collect();
         for id in stuck {
             match self.channels.get(&id) {
-                Some(channel) if now - channel.consumed < BLOCKED_LIMIT => {}
+                Some(channel) if now - channel.consumed.max(since) < BLOCKED_LIMIT => {}
                 Some(channel) => {
                     let end = Some(IncomingEnd::Reset(ResetCode::ABORTED));
                     channel.port.deliver(Incoming { opened: false, data: Vec::new(), end });
                     tracing::info!(channel.key, "the user takes nothing and holds up the agent: disconnected");
                     self.link.mux.reset(id, ResetCode::ABORTED);
                 }
-                None => self.link.mux.forget(id),
+                None => self.link.mux.forget(id, now),
             }
         }
     }

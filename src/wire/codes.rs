@@ -17,7 +17,6 @@ impl SessionClose {
     pub const GOING_AWAY: u16 = 1001;
     pub const PROTOCOL: u16 = 1002;
     pub const TOO_BIG: u16 = 1009;
-    pub const INTERNAL: u16 = 1011;
     pub const RESTART: u16 = 1012;
     pub const REPLACED: u16 = 4001;
     pub const REVOKED: u16 = 4003;

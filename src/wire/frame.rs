@@ -47,7 +47,7 @@ pub struct Hello {
     pub limits: Limits,
 }
 
-/// What a side can take. Missing means the protocol's own limit.
+/// What a side can take; the server opens no more channels than that. Missing means the protocol's own limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -122,6 +122,10 @@ const KNOWN: [&str; 8] = [
 impl Message {
     /// Read a message. An error closes the session.
     pub fn decode(text: &[u8]) -> Result<Self, SessionClose> {
+        // A sequence of the fields' values would do for serde.
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return Err(SessionClose::protocol("a message is a JSON object"));
+        }
         let raw: Raw<'_> = match serde_json::from_slice(text) {
             Ok(raw) => raw,
             Err(error) => return Self::unknown_or(text, &error),
@@ -288,6 +292,7 @@ mod tests {
         let cases = [
             "",
             "[]",
+            r#"["proxy_disconnect",null,"u",null,null,null,null,[],null,null,null]"#,
             "{",
             "{}",
             r#"{"type":5}"#,

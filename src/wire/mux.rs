@@ -35,6 +35,8 @@ const LAST_CHANNEL: u32 = u32::MAX - 65_536;
 pub const UNCREDITED_WAITING: usize = 1024 * 1024;
 /// Version 1 without `shutdown`: after a user's FIN the agent's answer is still delivered until it pauses this long.
 pub const LINGER: Duration = Duration::from_secs(5);
+/// The last bytes of a channel that has ended wait this long for the peer to take some.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(60);
 
 /// Which side of the protocol this is. The server is also the WebSocket's server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +71,8 @@ pub struct Mux {
     by_user: HashMap<String, u32>,
     /// Version 1: what both sides know.
     features: Features,
+    /// What both sides can take.
+    channel_limit: usize,
     /// The highest id so far; a frame for a higher one is a protocol error.
     last_channel: u32,
     greeted: bool,
@@ -97,6 +101,7 @@ impl Mux {
             streams: HashMap::new(),
             by_user: HashMap::new(),
             features: Features::default(),
+            channel_limit: MAX_CHANNELS,
             last_channel: 0,
             greeted: false,
             going_away: None,
@@ -184,7 +189,7 @@ impl Mux {
 
     /// Open a channel (server).
     pub fn open(&mut self, mut open: Open) -> Result<u32, OpenFailure> {
-        if self.streams.len() >= MAX_CHANNELS {
+        if self.streams.len() >= self.channel_limit {
             return Err(OpenFailure::new(OpenError::Limit, "the agent's session has no channel left"));
         }
         if self.last_channel >= LAST_CHANNEL {
@@ -212,7 +217,8 @@ impl Mux {
 
     /// The target of an opened channel answered (agent).
     pub fn accept(&mut self, id: u32) {
-        let window = initial_window(self.streams.len());
+        // Beside the others, as the server counts.
+        let window = initial_window(self.streams.len().saturating_sub(1));
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.opened = true;
         match stream.names.clone() {
@@ -280,12 +286,12 @@ impl Mux {
     }
 
     /// The channel's owner has gone in good order: what it sent last may still be on its way.
-    pub fn forget(&mut self, id: u32) {
+    pub fn forget(&mut self, id: u32, now: Instant) {
         self.uncredited.forget(id);
-        let ends = |stream: &Stream| stream.peer_finished && stream.sending != Sending::Open;
-        if !self.streams.get(&id).is_some_and(ends) {
+        match self.streams.get_mut(&id) {
+            Some(stream) if stream.peer_finished && stream.sending != Sending::Open => stream.orphaned = Some(now),
             // A direction is open that nobody serves any more.
-            self.reset(id, ResetCode::ABORTED);
+            _ => self.reset(id, ResetCode::ABORTED),
         }
     }
 
@@ -349,8 +355,12 @@ impl Mux {
         self.uncredited.holding()
     }
 
-    /// End the channels whose agent has had its time to answer after a FIN that it could only take as a whole end.
+    /// End the channels whose agent has had its time to answer after a FIN that it could only take as a whole end, and
+    /// those whose owner is gone and whose peer takes nothing of what is left.
     pub fn expire(&mut self, now: Instant) {
+        let stuck = |stream: &Stream| stream.orphaned.is_some_and(|since| now - since >= ORPHAN_LIMIT);
+        let ids: Vec<u32> = self.streams.iter().filter(|(_, stream)| stuck(stream)).map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.reset(id, ResetCode::IDLE));
         let over = |stream: &Stream| stream.lingering_since.is_some_and(|since| now - since >= LINGER);
         let ids: Vec<u32> = self.streams.iter().filter(|(_, stream)| over(stream)).map(|(id, _)| *id).collect();
         for id in ids {

@@ -65,6 +65,8 @@ pub(super) struct Stream {
     pub delivery: Option<usize>,
     /// When the peer last sent something after our FIN.
     pub lingering_since: Option<Instant>,
+    /// When something last went out after the channel's owner had gone.
+    pub orphaned: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -89,6 +91,7 @@ impl Stream {
             peer_finished: false,
             delivery: None,
             lingering_since: None,
+            orphaned: None,
         }
     }
 

@@ -21,8 +21,10 @@ impl Mux {
             Frame::Hello(hello) if !hello.versions.contains(&2) => {
                 Err(SessionClose::protocol("the peer does not speak version 2"))
             }
-            Frame::Hello(_) => {
+            Frame::Hello(hello) => {
                 self.greeted = true;
+                self.channel_limit =
+                    hello.limits.channels.map_or(MAX_CHANNELS, |limit| MAX_CHANNELS.min(limit as usize));
                 Ok(())
             }
             Frame::Goaway(code) => {

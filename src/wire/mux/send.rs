@@ -59,6 +59,7 @@ impl Mux {
         }
         let moved = before - stream.pending_bytes;
         if moved > 0 {
+            stream.orphaned = stream.orphaned.map(|_| now);
             self.waiting -= moved;
             match self.taken.last_mut() {
                 Some((last, bytes)) if *last == id => *bytes += moved,

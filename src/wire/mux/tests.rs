@@ -35,24 +35,24 @@ impl Ends {
         }
     }
 
-    fn to_agent(&mut self) {
+    fn carry_to_agent(&mut self) {
         transfer(&mut self.server, &mut self.agent, Side::Client, self.now).unwrap();
     }
 
-    fn to_server(&mut self) {
+    fn carry_to_server(&mut self) {
         transfer(&mut self.agent, &mut self.server, Side::Server, self.now).unwrap();
     }
 
     fn exchange(&mut self) {
         while self.server.has_output() || self.agent.has_output() {
-            self.to_agent();
-            self.to_server();
+            self.carry_to_agent();
+            self.carry_to_server();
         }
     }
 
     fn open(&mut self, user: &str) -> (u32, u32) {
         let id = self.server.open(open(user)).unwrap();
-        self.to_agent();
+        self.carry_to_agent();
         let (agent_id, opened) = self.agent.take_opens().pop().unwrap();
         assert_eq!(opened.user_id, user);
         (id, agent_id)
@@ -163,7 +163,7 @@ fn a_reset_drops_what_is_queued_and_is_not_answered() {
         let (server, agent) = ends.opened("u1");
         ends.agent.send(agent, vec![Bytes::from_static(b"late")]);
         ends.server.reset(server, ResetCode::ABORTED);
-        ends.to_agent();
+        ends.carry_to_agent();
         assert_eq!(bytes_of(ends.agent.take_deliveries()), (vec![], Some(End::Reset(ResetCode::ABORTED))));
         assert!(
             !ends.agent.has_output() || {
@@ -204,7 +204,7 @@ fn an_overrun_ends_that_channel_alone() {
     ends.server.take_deliveries();
     ends.server.receive(frame(&Frame::Data(first, Bytes::from_static(b"!"))), ends.now).unwrap();
     assert_eq!(bytes_of(ends.server.take_deliveries()), (vec![], Some(End::Reset(ResetCode::WINDOW_OVERRUN))));
-    ends.to_agent();
+    ends.carry_to_agent();
     assert_eq!(bytes_of(ends.agent.take_deliveries()).1, Some(End::Reset(ResetCode::WINDOW_OVERRUN)));
     ends.server.receive(frame(&Frame::Data(second, Bytes::from_static(b"ok"))), ends.now).unwrap();
     assert_eq!(bytes_of(ends.server.take_deliveries()).0, b"ok");
@@ -222,7 +222,7 @@ fn an_overrun_of_the_credit_in_version_1_ends_that_channel_alone() {
     ends.server.receive(data("u1", INITIAL_WINDOW as usize), ends.now).unwrap();
     ends.server.receive(data("u1", 1), ends.now).unwrap();
     assert_eq!(bytes_of(ends.server.take_deliveries()), (vec![], Some(End::Reset(ResetCode::WINDOW_OVERRUN))));
-    ends.to_agent();
+    ends.carry_to_agent();
     assert_eq!(bytes_of(ends.agent.take_deliveries()).1, Some(End::Reset(ResetCode::ABORTED)));
     ends.server.receive(data("u2", 2), ends.now).unwrap();
     assert_eq!(bytes_of(ends.server.take_deliveries()).0.len(), 2);
@@ -279,7 +279,7 @@ fn a_plain_agents_answer_is_delivered_after_the_users_fin_until_it_pauses() {
     let mut ends = Ends::plain();
     let (server, _) = ends.open("u1");
     ends.server.finish(server);
-    ends.to_agent();
+    ends.carry_to_agent();
     assert_eq!(bytes_of(ends.agent.take_deliveries()).1, Some(End::Disconnected));
     let late = json::Message::Data { user_id: "u1".into(), data: Bytes::from_static(b"late") }.encode("p");
     ends.server.receive(Message::Text(late.into()), ends.now).unwrap();
