@@ -140,7 +140,6 @@ impl AgentSession {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        self.status.set(self.board.rtt(), self.board.channels());
         if !self.guard.has_parent() {
             self.close(SessionClose::new(SessionClose::RESTART, "the server's tunnels restart"));
         }
@@ -197,6 +196,7 @@ impl ActorFuture<AgentSession> for Pump {
             session.register(ctx);
         }
         session.note_going_away();
+        session.status.set(session.board.rtt(), session.board.channels());
         match polled {
             Poll::Pending => Poll::Pending,
             Poll::Ready(end) => {

@@ -17,6 +17,7 @@ mod bad_requests;
 mod counters;
 mod crowds;
 mod dead_peers;
+mod draining;
 mod ends;
 mod errors;
 mod legacy;

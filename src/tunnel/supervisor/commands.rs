@@ -98,11 +98,14 @@ impl TunnelSupervisor {
         let (before, after) = (tunnel.address(self.config.bind), changed.address(self.config.bind));
         let rebind = if !changed.row.enabled {
             Rebind::Release
-        } else if changed.port() == tunnel.port() && tunnel.listener.is_some() {
-            // The same port on other addresses cannot be bound beside the present one.
-            if before == after { Rebind::Keep } else { Rebind::InPlace(after) }
-        } else {
+        } else if changed.port() != tunnel.port() || !tunnel.row.enabled {
             Rebind::To(Arc::new(bind_port(after, changed.port())?))
+        } else if before == after || tunnel.listener.is_none() {
+            // One that is down is tried again by itself.
+            Rebind::Keep
+        } else {
+            // The same port on other addresses cannot be bound beside the present one.
+            Rebind::InPlace(after)
         };
         Ok((changed.row, rebind))
     }
@@ -166,6 +169,10 @@ fn bind_port(address: IpAddr, port: u16) -> Result<TcpListener, Error> {
     bind(address, port).map_err(|error| Error::PortUnavailable { port, reason: error.to_string() })
 }
 
+fn stopping() -> Error {
+    Error::Unavailable("the server is stopping".into())
+}
+
 fn stored_limit(limit: Option<u32>) -> Option<i32> {
     limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX))
 }
@@ -192,6 +199,9 @@ impl Handler<CreateTunnel> for TunnelSupervisor {
     type Result = ResponseActFuture<Self, Result<TunnelView, Error>>;
 
     fn handle(&mut self, CreateTunnel { tunnel, owner_id }: CreateTunnel, _: &mut Self::Context) -> Self::Result {
+        if self.stopping {
+            return Box::pin(actix::fut::ready(Err(stopping())));
+        }
         let create = turn(self.turn.clone()).into_actor(self).then(move |permit, supervisor, _| {
             let client_id = tunnel.client_id.clone();
             let prepared = supervisor.prepare_create(tunnel, owner_id);
@@ -220,6 +230,9 @@ impl Handler<PatchTunnel> for TunnelSupervisor {
     type Result = ResponseActFuture<Self, Result<TunnelView, Error>>;
 
     fn handle(&mut self, PatchTunnel { proxy_id, changes }: PatchTunnel, _: &mut Self::Context) -> Self::Result {
+        if self.stopping {
+            return Box::pin(actix::fut::ready(Err(stopping())));
+        }
         let id = proxy_id.clone();
         let patch = turn(self.turn.clone()).into_actor(self).then(move |permit, supervisor, ctx| {
             let prepared = supervisor.prepare_patch(&id, changes);
@@ -391,19 +404,22 @@ impl Handler<Ping> for TunnelSupervisor {
 impl Handler<Drain> for TunnelSupervisor {
     type Result = ResponseActFuture<Self, ()>;
 
-    fn handle(&mut self, Drain(limit): Drain, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Drain(limit): Drain, _: &mut Self::Context) -> Self::Result {
         self.stopping = true;
         let children: Vec<_> =
             self.tunnels.values().filter_map(|tunnel| Some(tunnel.child.as_ref()?.0.clone())).collect();
         self.tunnels.values_mut().for_each(|tunnel| tunnel.listener = None);
         self.drain_sessions();
         let counters: Vec<_> = self.tunnels.values().map(|tunnel| tunnel.counters.clone()).collect();
+        let sessions = self.session_statuses();
         let wait = async move {
             for child in children {
                 let _ = child.send(UseListener(None)).await;
             }
             let deadline = Instant::now() + limit;
-            while open_connections(&counters) > 0 && Instant::now() < deadline {
+            // A session counts a channel until the last byte of its user is on its way to the agent.
+            let busy = || open_connections(&counters) > 0 || sessions.iter().any(|status| status.channels() > 0);
+            while busy() && Instant::now() < deadline {
                 sleep(DRAIN_CHECK).await;
             }
         };
@@ -418,7 +434,6 @@ impl Handler<Drain> for TunnelSupervisor {
             }
             .into_actor(supervisor)
         });
-        let _ = ctx;
         Box::pin(drain.then(|(), supervisor, _| {
             supervisor.end_sessions();
             let totals: Vec<_> = supervisor.tunnels.values_mut().filter_map(Tunnel::totals_to_store).collect();

@@ -1,12 +1,13 @@
 //! Live agent sessions: the newest login of an agent serves its tunnels; removal and rotation cut it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use actix::prelude::*;
 
 use super::super::agent_session::AgentLogin;
 use super::super::commands::{ListSessions, RevokeAgent};
-use super::super::messages::SessionHandle;
+use super::super::messages::{SessionHandle, SessionStatus};
 use super::super::view::SessionView;
 use super::TunnelSupervisor;
 use crate::clock::now_ms;
@@ -88,6 +89,10 @@ impl TunnelSupervisor {
     pub(super) fn end_sessions(&mut self) {
         let clients: Vec<String> = self.sessions.keys().cloned().collect();
         clients.iter().for_each(|client| self.end_session(client, SessionClose::GOING_AWAY, "the server stops"));
+    }
+
+    pub(super) fn session_statuses(&self) -> Vec<Arc<SessionStatus>> {
+        self.sessions.values().map(|entry| entry.handle.status.clone()).collect()
     }
 
     pub(super) fn drain_sessions(&self) {
