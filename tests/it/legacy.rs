@@ -2,7 +2,9 @@
 
 use std::io::{Read, Write};
 use std::process::Command;
+use std::time::Duration;
 
+use crate::common::raw_ws::{Got, RawWs};
 use crate::common::stream::{receive, send};
 use crate::common::{PYTHON, Process, Remote, SOON, Server, ping, read_end, wait_until};
 
@@ -56,4 +58,33 @@ fn ten_megabytes_up() {
     send(&mut user, 8, LENGTH);
     done.recv_timeout(SOON).expect("the remote has compared every byte");
     assert_eq!(read_end(&mut user).expect("an ordinary end"), b"done");
+}
+
+/// An agent may say `hello` with `credit` when the session already waits for it: users are read again.
+#[test]
+fn credit_that_is_agreed_on_late() {
+    const LENGTH: usize = 32_000_000;
+    let server = Server::start();
+    let token = server.enrol("late");
+    let mut session = RawWs::log_in(server.port, "late", &token, false).expect("the token is right");
+    wait_until("the agent is online", SOON, || server.api().get("/api/agents/late").1["online"] == true);
+    let tunnel = server.create_tunnel("late", 80);
+    let mut user = tunnel.connect();
+    let sender = std::thread::spawn(move || send(&mut user, 4, LENGTH));
+    let mut before = 0;
+    wait_until("the server reads no more", SOON, || {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = tunnel.number("bytes_in");
+        now > 0 && std::mem::replace(&mut before, now) == now
+    });
+    session.send_text(r#"{"type":"hello","version":1,"features":["credit"]}"#);
+    let mut taken = 0;
+    while taken < LENGTH {
+        let Got::Text(text) = session.read() else { panic!("the session ended after {taken} bytes") };
+        let message: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        if let Some(data) = message["data"].as_str() {
+            taken += data.len() / 4 * 3 - data.bytes().rev().take_while(|byte| *byte == b'=').count();
+        }
+    }
+    sender.join().expect("everything was taken");
 }
