@@ -5,8 +5,10 @@
 //! panics, and publishes its address anew; after [`SUPERVISOR_RESTARTS`] of them within a minute the program ends with
 //! an error, for its service manager to start it again.
 
+use std::fs::{File, TryLockError};
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -14,10 +16,11 @@ use actix::prelude::*;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{Config, TunnelConfig};
+use crate::config::{Config, DataConfig, TunnelConfig};
 use crate::http::{self, AppState};
 use crate::identity::attempts::AttemptLimiter;
 use crate::identity::first_start::{FIRST_ADMIN, ensure_admin};
+use crate::identity::secret_key;
 use crate::store::Store;
 use crate::supervision::{Cause, ChildDown, Intensity, Restart};
 use crate::tunnel::TunnelSupervisor;
@@ -28,21 +31,17 @@ const SUPERVISOR_RESTARTS: usize = 3;
 const SUPERVISOR_WINDOW: Duration = Duration::from_secs(60);
 /// Connections that the kernel keeps for HTTP until they are accepted.
 const BACKLOG: i32 = 1024;
+/// Locked by the server that uses the data directory.
+const LOCK_FILE: &str = "serve.lock";
 /// Exit code for settings or a database that the server cannot work with.
 const USAGE: u8 = 2;
 
 /// Run the server until SIGTERM or SIGINT.
 pub fn run(config: Config) -> ExitCode {
-    let opened = Store::open(&config.data.database_url);
-    let store = match opened {
-        Ok(store) => store,
-        Err(error) => return refuse(&error),
+    let (store, _lock) = match prepare(&config.data) {
+        Ok(prepared) => prepared,
+        Err(error) => return refuse(&*error),
     };
-    match ensure_admin(&store, config.data.admin_password.as_ref()) {
-        Ok(None) => {}
-        Ok(Some(password)) => eprintln!("first start: sign in as `{FIRST_ADMIN}` with the password {password}"),
-        Err(error) => return refuse(&error),
-    }
     crate::limits::raise_descriptors();
     actix::System::new().block_on(async move {
         match serve(config, store).await {
@@ -50,6 +49,31 @@ pub fn run(config: Config) -> ExitCode {
             Err(error) => refuse(&error),
         }
     })
+}
+
+/// What has to be there before the tree starts: the database, this server's claim on it, the key, an account.
+fn prepare(data: &DataConfig) -> Result<(Store, File), Box<dyn std::error::Error>> {
+    let store = Store::open(&data.database_url)?;
+    let lock = claim(&data.data_dir)?;
+    secret_key::ensure(&data.secret_key_file)?;
+    if let Some(password) = ensure_admin(&store, data.admin_password.as_ref())? {
+        eprintln!("first start: sign in as `{FIRST_ADMIN}` with the password {password}");
+    }
+    Ok((store, lock))
+}
+
+/// Two servers on one database would bind the same ports and store the same counters. The lock ends with the process.
+fn claim(data_dir: &Path) -> io::Result<File> {
+    std::fs::create_dir_all(data_dir)?;
+    let path = data_dir.join(LOCK_FILE);
+    let lock = File::options().create(true).append(true).open(&path)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::other(format!("another server runs with the data directory {}", data_dir.display())))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
@@ -76,7 +100,7 @@ async fn serve(config: Config, store: Store) -> io::Result<ExitCode> {
     let server = http::serve(listener, state, workers)?;
     let handle = server.handle();
     let http = actix_rt::spawn(server);
-    tracing::info!("listening on http://{address}");
+    tell_ready(address, config.http.public_url.as_deref());
     let code = tokio::select! {
         _ = terminate.recv() => ExitCode::SUCCESS,
         _ = interrupt.recv() => ExitCode::SUCCESS,
@@ -97,7 +121,16 @@ async fn serve(config: Config, store: Store) -> io::Result<ExitCode> {
     Ok(code)
 }
 
-fn listen(address: std::net::SocketAddr) -> io::Result<TcpListener> {
+/// The ready line, on standard error whatever is logged.
+fn tell_ready(address: SocketAddr, public_url: Option<&str>) {
+    if tracing::enabled!(tracing::Level::INFO) {
+        tracing::info!(public_url, "listening on http://{address}");
+    } else {
+        eprintln!("listening on http://{address}");
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;

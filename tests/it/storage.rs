@@ -48,6 +48,25 @@ fn no_room_for_a_database() {
     assert_clear_failure(&serve(&disk.path().join("data")));
 }
 
+#[test]
+fn second_server_on_one_data_directory() {
+    let mut first = Server::setup().will_restart().start();
+    let output = serve(first.data_dir());
+    assert_clear_failure(&output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another server"));
+    first.kill9();
+    first.restart();
+}
+
+#[test]
+fn secret_key_that_is_none() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(directory.path().join("secret.key"), "letmein").expect("a file");
+    let output = serve(directory.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("secret.key"));
+}
+
 /// A server that should not come up; killed if it does.
 fn serve(data_dir: &Path) -> Output {
     let mut command = Command::new("timeout");
