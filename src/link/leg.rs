@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::io::poll_read_buf;
 
 use super::buffer::ReadBuffer;
-use super::messages::{CROWDED_ALLOWANCE, Flow, Incoming, IncomingEnd, SessionPort};
+use super::messages::{CROWDED_ALLOWANCE, Flow, Incoming, IncomingEnd, SessionPort, WORTH_TELLING};
 use super::outbox::Outbox;
 use super::socket::reset_on_close;
 use crate::wire::codes::{OpenFailure, ResetCode};
@@ -59,6 +59,9 @@ pub struct Leg {
     session: SessionPort,
     input: ReadBuffer,
     queue: Outbox,
+    /// Written, and not yet told to the session.
+    untold: usize,
+    tells_all: bool,
     allowance: usize,
     paused: bool,
     read_finished: bool,
@@ -89,6 +92,8 @@ impl Leg {
             session,
             input: ReadBuffer::default(),
             queue: Outbox::default(),
+            untold: 0,
+            tells_all: false,
             allowance: CROWDED_ALLOWANCE,
             paused: false,
             read_finished: false,
@@ -114,6 +119,7 @@ impl Leg {
     pub fn flow(&mut self, flow: Flow) {
         match flow {
             Flow::Taken(bytes) => self.allowance += bytes,
+            Flow::TellAll => self.tells_all = true,
             Flow::Pause => self.paused = true,
             Flow::Resume => self.paused = false,
         }
@@ -221,9 +227,10 @@ impl Leg {
         let before = self.queue.len();
         let result = self.write_queue(cx);
         let written = before - self.queue.len();
-        if written > 0 {
-            self.progress.written += written as u64;
-            self.session.consumed(written);
+        self.progress.written += written as u64;
+        self.untold += written;
+        if self.untold > 0 && (self.tells_all || self.untold >= WORTH_TELLING) {
+            self.session.consumed(std::mem::take(&mut self.untold));
         }
         if !self.queue.is_empty() && self.stall.poll(cx, written > 0) {
             self.queue.compact();

@@ -13,6 +13,10 @@ pub const ALLOWANCE: usize = 512 * 1024;
 /// The same once a session has many channels.
 pub const CROWDED_ALLOWANCE: usize = 64 * 1024;
 
+/// What a channel or its session tells the other about the progress of bytes is told once it is this much: a message for
+/// each keystroke would cost more than the keystroke. A window or an allowance is several times as large.
+pub const WORTH_TELLING: usize = 8 * 1024;
+
 /// Names a channel in its session: on the server the number in `user_id`, on the agent the session's own.
 pub type ChannelKey = u64;
 
@@ -68,6 +72,8 @@ pub enum IncomingEnd {
 pub enum Flow {
     /// So many of the channel's bytes are on their way: as many may be read again.
     Taken(usize),
+    /// Tell of every byte that has left the queue: without windows they are all counted.
+    TellAll,
     /// Read nothing for now.
     Pause,
     Resume,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::messages::{
     ALLOWANCE, CROWDED_ALLOWANCE, ChannelKey, ChannelPort, Consumed, Flow, Gone, Incoming, IncomingEnd, Outgoing,
+    WORTH_TELLING,
 };
 use super::websocket::{Link, LinkEnd};
 use crate::wire::codes::{ResetCode, SessionClose};
@@ -38,6 +39,8 @@ struct Channel {
     port: ChannelPort,
     /// Has the allowance of a session that is not crowded.
     raised: bool,
+    /// On its way to the peer, and not yet told to the channel.
+    taken: usize,
     /// When its user last took something.
     consumed: Instant,
 }
@@ -91,11 +94,14 @@ impl Switchboard {
 
     /// Join a channel that the server has opened (agent).
     pub fn attach(&mut self, id: u32, key: ChannelKey, port: ChannelPort) {
+        if !self.link.mux.is_credited() {
+            port.flow(Flow::TellAll);
+        }
         if self.paused {
             port.flow(Flow::Pause);
         }
         self.ids.insert(key, id);
-        self.channels.insert(id, Channel { key, port, raised: false, consumed: Instant::now() });
+        self.channels.insert(id, Channel { key, port, raised: false, taken: 0, consumed: Instant::now() });
     }
 
     /// The target of a channel answered (agent).
@@ -194,10 +200,14 @@ impl Switchboard {
         let crowded = self.channels.len() >= CROWDED;
         for (id, bytes) in self.link.mux.take_taken() {
             let Some(channel) = self.channels.get_mut(&id) else { continue };
+            channel.taken += bytes;
+            if channel.taken < WORTH_TELLING {
+                continue;
+            }
             let raise = !crowded && !channel.raised;
             channel.raised |= raise;
             let more = if raise { ALLOWANCE - CROWDED_ALLOWANCE } else { 0 };
-            channel.port.flow(Flow::Taken(bytes + more));
+            channel.port.flow(Flow::Taken(std::mem::take(&mut channel.taken) + more));
         }
         self.pause_or_resume();
     }
