@@ -1,5 +1,11 @@
 //! Benchmark of the tunnels: everything in one run, judged by ratios. `benches/README.md` says how to read it.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "what is forbidden around the program's connections is fine in a benchmark"
+)]
+
 mod tunnel_bench;
 
 use clap::Parser;

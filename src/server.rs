@@ -191,3 +191,6 @@ impl Handler<ChildDown<()>> for Root {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -144,7 +144,103 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
+    use actix::prelude::*;
+    use tokio::sync::mpsc;
+
     use super::*;
+
+    type Down = ChildDown<&'static str, Vec<u8>>;
+
+    /// Hands on what it is told.
+    struct Parent(mpsc::Sender<Down>);
+
+    impl Actor for Parent {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Down> for Parent {
+        type Result = ();
+
+        fn handle(&mut self, down: Down, _: &mut Self::Context) {
+            self.0.try_send(down).unwrap();
+        }
+    }
+
+    struct Child(ChildGuard<&'static str, Vec<u8>>);
+
+    impl Actor for Child {
+        type Context = Context<Self>;
+    }
+
+    /// How the child is to end.
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    enum End {
+        Stop,
+        Fail,
+        Panic,
+        /// Nobody addresses it any more.
+        Forget,
+        /// A panic after an error was noted is a panic.
+        FailAndPanic,
+    }
+
+    impl Handler<End> for Child {
+        type Result = ();
+
+        fn handle(&mut self, end: End, ctx: &mut Self::Context) {
+            self.0.estate.push(2);
+            if matches!(end, End::Fail | End::FailAndPanic) {
+                self.0.fail("the disk is full");
+            }
+            match end {
+                End::Stop | End::Fail => ctx.stop(),
+                End::Forget => {}
+                End::Panic | End::FailAndPanic => panic!("a test asked for it"),
+            }
+        }
+    }
+
+    /// A child that ends in this way, and what its parent learns of it.
+    async fn learned(end: End) -> (Cause, Vec<u8>) {
+        let (sender, mut learned) = mpsc::channel(2);
+        let parent = Parent(sender).start();
+        let child = Child(ChildGuard::new("child", parent.clone().recipient(), vec![1])).start();
+        let panics = matches!(end, End::Panic | End::FailAndPanic);
+        assert_eq!(child.send(end).await.is_err(), panics);
+        drop(child);
+        let down = learned.recv().await.unwrap();
+        assert_eq!(down.key, "child");
+        drop(parent);
+        assert!(learned.recv().await.is_none(), "it is told once");
+        (down.cause, down.estate)
+    }
+
+    #[actix::test]
+    async fn return_error_and_panic_are_told_apart_and_the_estate_comes_with_each() {
+        let failed = Cause::Failed("the disk is full".into());
+        let estate = vec![1, 2];
+        assert_eq!(learned(End::Stop).await, (Cause::Returned, estate.clone()));
+        assert_eq!(learned(End::Forget).await, (Cause::Returned, estate.clone()));
+        assert_eq!(learned(End::Fail).await, (failed, estate.clone()));
+        assert_eq!(learned(End::Panic).await, (Cause::Panicked, estate.clone()));
+        assert_eq!(learned(End::FailAndPanic).await, (Cause::Panicked, estate));
+    }
+
+    #[actix::test]
+    async fn a_child_that_has_another_parent_tells_that_one() {
+        let ((first, mut told_first), (second, mut told_second)) = (mpsc::channel(1), mpsc::channel(1));
+        let (first, second) = (Parent(first).start(), Parent(second).start());
+        let mut guard = ChildGuard::new("child", first.clone().recipient(), Vec::new());
+        assert!(guard.has_parent());
+        guard.set_parent(second.recipient());
+        drop(first);
+        let told = tokio::time::timeout(Duration::from_secs(10), told_first.recv()).await;
+        assert!(told.expect("the first parent is not held any more").is_none());
+        let child = Child(guard).start();
+        assert!(child.send(End::Panic).await.is_err());
+        assert_eq!(told_second.recv().await.unwrap().cause, Cause::Panicked);
+    }
 
     #[test]
     fn an_end_in_order_is_not_restarted() {

@@ -105,6 +105,8 @@ impl Actor for Channel {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        #[cfg(test)]
+        super::tests::note_channel(&ctx.address());
         let (open, allow) = (self.open.clone(), self.allow.clone());
         let dial = async move { dial(&open.remote_host, open.remote_port, &allow).await };
         ctx.spawn(dial.into_actor(self).map(|result, channel, ctx| channel.dial_ended(result, ctx)));

@@ -9,6 +9,8 @@ pub mod connect;
 pub mod dial;
 pub mod reconnect;
 pub mod session;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 

@@ -1,11 +1,14 @@
 //! One type for a connection to any backend. SQLite is the only one yet; PostgreSQL joins as a second variant.
 
+use std::time::{Duration, Instant};
+
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::query_dsl::RunQueryDsl;
 use diesel::r2d2::{CustomizeConnection, Error as PoolError};
 use diesel::sqlite::SqliteConnection;
 
 use super::StoreError;
+use super::values::random_bytes;
 
 /// A connection; the rest of the crate calls it `store::Connection`. Queries are written against it and not against a
 /// backend. (Under that name here it would clash with diesel's trait, which the derive brings into scope.)
@@ -14,20 +17,39 @@ pub enum AnyConnection {
     Sqlite(SqliteConnection),
 }
 
-/// How each SQLite connection is set up. The wait for a lock comes first, since the next line may need one.
-/// WAL lets readers go on while one writes; with it, NORMAL survives a crash of the program and keeps the file sound.
+/// How each SQLite connection is set up. With WAL, NORMAL survives a crash of the program and keeps the file sound.
 const SQLITE_SETUP: &str = "
     PRAGMA busy_timeout = 5000;
-    PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
     PRAGMA foreign_keys = ON;
 ";
+/// How long a new file may be busy with other programs that open it too.
+const WAL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Set up a fresh connection.
 pub(super) fn set_up(connection: &mut AnyConnection) -> diesel::QueryResult<()> {
     match connection {
         AnyConnection::Sqlite(sqlite) => sqlite.batch_execute(SQLITE_SETUP),
     }
+}
+
+/// Let readers go on while one writes (WAL); the file remembers it. Several programs that do this to a new file at once
+/// wait for each other's locks, so each attempt is short and lets go of its own.
+pub(super) fn use_wal(connection: &mut AnyConnection) -> diesel::QueryResult<()> {
+    let AnyConnection::Sqlite(sqlite) = connection;
+    let begun = Instant::now();
+    for attempt in 1.. {
+        // Of different length, or those who collided once would collide again.
+        let patience = 10 + u64::from(random_bytes::<1>()[0]) % (attempt * 10);
+        let switched = sqlite
+            .batch_execute(&format!("PRAGMA busy_timeout = {patience}"))
+            .and_then(|()| sqlite.batch_execute("PRAGMA journal_mode = WAL"));
+        match switched {
+            Err(error) if begun.elapsed() < WAL_LIMIT && error.to_string().contains("locked") => {}
+            switched => return switched,
+        }
+    }
+    Ok(())
 }
 
 /// SQLite counts there what other connections have committed to the file.

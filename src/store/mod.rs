@@ -64,6 +64,7 @@ impl Store {
     fn open_path(path: &str) -> Result<Self, StoreError> {
         // By itself first, since the pool would retry for seconds and forget why it failed.
         let mut first = Connection::Sqlite(SqliteConnection::establish(path)?);
+        connection::use_wal(&mut first)?;
         connection::set_up(&mut first)?;
         let installation_id = write_transaction(&mut first, |c| {
             c.run_pending_migrations(MIGRATIONS).map_err(|error| StoreError::from_message(&error.to_string()))?;

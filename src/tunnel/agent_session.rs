@@ -115,6 +115,8 @@ impl AgentSession {
             consumed: address.clone().recipient(),
             gone: address.clone().recipient(),
             close: address.clone().recipient(),
+            #[cfg(test)]
+            panic: address.clone().recipient(),
             drain: address.recipient(),
             status: self.status.clone(),
         }

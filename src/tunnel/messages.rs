@@ -42,6 +42,8 @@ pub struct SessionHandle {
     pub gone: Recipient<Gone>,
     pub close: Recipient<CloseSession>,
     pub drain: Recipient<DrainSession>,
+    #[cfg(test)]
+    pub panic: Recipient<super::tests::Panic>,
     pub status: Arc<SessionStatus>,
 }
 

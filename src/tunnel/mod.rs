@@ -3,11 +3,13 @@
 pub mod agent_session;
 pub mod commands;
 pub mod counters;
+mod entry;
 mod listener;
 pub mod messages;
 mod proxy_connection;
 pub mod supervisor;
-mod tunnel;
+#[cfg(test)]
+pub(crate) mod tests;
 mod user_channel;
 pub mod view;
 

@@ -85,7 +85,7 @@ pub struct Connections;
 #[rtype(result = "Result<(), Error>")]
 pub struct CutUser(pub String);
 
-/// What outlives a ProxyConnection.
+/// What outlives a ProxyConnection. Dropping it ends what no successor has taken over.
 #[derive(Default)]
 pub struct Estate {
     channels: HashMap<ChannelKey, Connection>,
@@ -94,9 +94,15 @@ pub struct Estate {
 
 impl Estate {
     /// Nobody takes over: end them all.
-    pub fn cut(self, code: ResetCode) {
-        self.channels.values().for_each(|connection| deliver(&connection.cut, Cut(code)));
-        self.waiting.iter().for_each(|user| reset_on_close(SockRef::from(&user.socket)));
+    pub fn cut(&mut self, code: ResetCode) {
+        self.channels.drain().for_each(|(_, connection)| deliver(&connection.cut, Cut(code)));
+        self.waiting.drain(..).for_each(|user| reset_on_close(SockRef::from(&user.socket)));
+    }
+}
+
+impl Drop for Estate {
+    fn drop(&mut self) {
+        self.cut(ResetCode::ABORTED);
     }
 }
 
@@ -107,6 +113,8 @@ struct Connection {
     counters: Arc<ChannelCounters>,
     cut: Recipient<Cut>,
     adopt: Recipient<Adopt>,
+    #[cfg(test)]
+    panic: Recipient<super::tests::Panic>,
 }
 
 /// A user who is held while the agent is away.
@@ -277,8 +285,16 @@ impl ProxyConnection {
         };
         let arbiter = new.session.arbiter.clone();
         let channel = UserChannel::start_in_arbiter(&arbiter, move |_| UserChannel::new(new));
-        let (cut, adopt) = (channel.clone().recipient(), channel.recipient());
-        let connection = Connection { user_id, peer, since, counters, cut, adopt };
+        let connection = Connection {
+            user_id,
+            peer,
+            since,
+            counters,
+            cut: channel.clone().recipient(),
+            #[cfg(test)]
+            panic: channel.clone().recipient(),
+            adopt: channel.recipient(),
+        };
         self.guard.estate.channels.insert(key, connection);
     }
 
@@ -322,7 +338,7 @@ impl ProxyConnection {
     }
 
     fn cut_everything(&mut self, code: ResetCode) {
-        std::mem::take(&mut self.guard.estate).cut(code);
+        self.guard.estate.cut(code);
         self.count_connections();
     }
 }
@@ -472,5 +488,21 @@ impl Handler<CutUser> for ProxyConnection {
         }
         self.count_connections();
         Ok(())
+    }
+}
+
+/// How tests reach the channel of the user at this address.
+#[cfg(test)]
+#[derive(Message)]
+#[rtype(result = "Option<Recipient<super::tests::Panic>>")]
+pub(crate) struct ChannelOf(pub SocketAddr);
+
+#[cfg(test)]
+impl Handler<ChannelOf> for ProxyConnection {
+    type Result = MessageResult<ChannelOf>;
+
+    fn handle(&mut self, ChannelOf(peer): ChannelOf, _: &mut Self::Context) -> Self::Result {
+        let channel = self.guard.estate.channels.values().find(|connection| connection.peer == peer);
+        MessageResult(channel.map(|connection| connection.panic.clone()))
     }
 }

@@ -7,6 +7,8 @@
 
 mod commands;
 mod lifecycle;
+#[cfg(test)]
+pub(crate) mod probe;
 mod sessions;
 
 use std::collections::HashMap;
@@ -20,8 +22,8 @@ use tokio::sync::Semaphore;
 use self::sessions::SessionEntry;
 pub use self::sessions::{SessionDraining, SessionKey, SessionUp};
 use super::agent_session::SessionParent;
+use super::entry::Tunnel;
 use super::proxy_connection::Estate;
-use super::tunnel::Tunnel;
 use crate::clock::now_ms;
 use crate::config::TunnelConfig;
 use crate::store::models::ProxyRow;

@@ -17,9 +17,9 @@ use super::super::commands::{
     Ping, TunnelChanges,
 };
 use super::super::counters::TunnelCounters;
+use super::super::entry::{Tunnel, join_allow};
 use super::super::listener::{bind, bind_any};
 use super::super::proxy_connection::{Connections, CutUser, UseListener};
-use super::super::tunnel::{Tunnel, join_allow};
 use super::super::view::{ConnectionView, TunnelView};
 use super::TunnelSupervisor;
 use crate::clock::now_ms;

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use super::super::entry::{Child, Tunnel};
 use super::super::listener::bind;
 use super::super::proxy_connection::{Estate, NewProxy, ProxyConnection, StopTunnel};
-use super::super::tunnel::{Child, Tunnel};
 use super::TunnelSupervisor;
 use crate::supervision::{ChildDown, ChildGuard, Restart};
 use crate::wire::codes::ResetCode;
 
-/// A tunnel that crashed too often is tried again after this.
-const CRASHED_RETRY: Duration = Duration::from_secs(60);
+/// A tunnel that crashed too often is tried again after this; in tests nobody waits that long.
+const CRASHED_RETRY: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 60 });
 /// The reason of such a tunnel.
 const CRASHED: &str = "crashed";
 
@@ -89,7 +89,8 @@ impl TunnelSupervisor {
     /// A ProxyConnection has ended. Those that were told to have no entry any more, or another child.
     pub(super) fn proxy_down(&mut self, down: ChildDown<String, Estate>, ctx: &mut Context<Self>) {
         let Some(tunnel) = self.tunnels.get_mut(&down.key) else { return };
-        if tunnel.child.as_ref().is_none_or(|child| child.0.connected()) {
+        let Some(child) = &tunnel.child else { return tunnel.has_no_connections() };
+        if child.0.connected() {
             return;
         }
         match tunnel.intensity.decide(&down.cause, Instant::now()) {
@@ -100,10 +101,10 @@ impl TunnelSupervisor {
             }
             Restart::GiveUp => {
                 tracing::error!(proxy_id = down.key, cause = ?down.cause, "a tunnel's acceptor ends again and again");
-                down.estate.cut(ResetCode::CUT);
                 tunnel.child = None;
                 tunnel.listener = None;
                 tunnel.down = Some(CRASHED.into());
+                tunnel.has_no_connections();
                 self.retry_after(&down.key, CRASHED_RETRY, ctx);
             }
         }

@@ -61,7 +61,7 @@ impl Child {
 impl Drop for Child {
     #[expect(clippy::disallowed_methods, reason = "shutdown: one for each tunnel")]
     fn drop(&mut self) {
-        self.0.do_send(StopTunnel(ResetCode::CUT));
+        self.0.do_send(StopTunnel(ResetCode::ABORTED));
     }
 }
 
@@ -107,6 +107,11 @@ impl Tunnel {
             allow: parse_allow(&self.row.allow),
             max_connections: self.row.max_connections.and_then(|max| u32::try_from(max).ok()),
         })
+    }
+
+    /// Its ProxyConnection is gone with all channels, and nobody counts them any more.
+    pub fn has_no_connections(&self) {
+        self.counters.connections.store(0, Ordering::Relaxed);
     }
 
     /// What the database should have, if that has changed since it was last asked.
