@@ -46,8 +46,11 @@ pub fn run(options: &Options) -> Outcome<bool> {
     if options.includes(Part::Memory) {
         idle::measure_all(&mut subjects.list, &remote, &pace, &mut results);
     }
-    if options.includes(Part::Rounds) {
-        rounds::measure_all(&mut subjects.list, &remote, &pace, &mut results);
+    if options.includes(Part::RoundTrip) {
+        rounds::measure_round_trips(&mut subjects.list, &remote, &pace, &mut results);
+    }
+    if options.includes(Part::Load) {
+        rounds::measure_loads(&mut subjects.list, &remote, &pace, &mut results);
     }
     if options.includes(Part::Long) {
         long_path::measure_all(&subjects, &remote, options.path_gbit, &pace, &mut results);

@@ -16,7 +16,7 @@ pub struct Options {
     /// Measure these subjects only: direct, socat, dockway, or the name of an --other
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub only: Vec<String>,
-    /// Measure these parts only: memory, rounds (throughput, round trip, connects), long (the long path)
+    /// Measure these parts only: memory, round-trip, load (throughput, CPU, connects), long (the long path)
     #[arg(long, value_delimiter = ',', value_name = "PART,…")]
     pub part: Vec<Part>,
     /// A tunnel that is already running: its port on 127.0.0.1; needs --remote-port
@@ -82,7 +82,8 @@ impl Options {
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Part {
     Memory,
-    Rounds,
+    RoundTrip,
+    Load,
     Long,
 }
 

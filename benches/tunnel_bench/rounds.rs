@@ -5,29 +5,55 @@ use super::connects::{self, Connects};
 use super::measure::{LOADS, Load, Measure};
 use super::options::Pace;
 use super::remote::Remote;
-use super::results::Results;
+use super::results::{Results, median};
 use super::round_trip;
 use super::subject::Subject;
 use super::throughput::Transfer;
 
 const MICROSECONDS_PER_SECOND: f64 = 1e6;
+/// Connections of each subject in one round of round trips.
+const CONNECTIONS: usize = 20;
 
-/// Takes all measures of all subjects, `pace.rounds` times.
-pub fn measure_all(subjects: &mut [Subject], remote: &Remote, pace: &Pace, results: &mut Results) {
-    for round in 0..pace.rounds as usize {
-        eprintln!("round {} of {}", round + 1, pace.rounds);
-        subjects.rotate_left(usize::from(round > 0));
+/// Measures the round trip of all subjects, `pace.rounds` times. Each round takes several connections of each subject
+/// in turn: with each the system places the processes on the processors anew, and two that share one wake each other
+/// several times faster than two that do not.
+pub fn measure_round_trips(subjects: &mut [Subject], remote: &Remote, pace: &Pace, results: &mut Results) {
+    let each = pace.ping_pongs.div_ceil(CONNECTIONS);
+    in_rounds("round trip", subjects, pace, |subjects| {
+        let mut seconds = vec![Vec::new(); subjects.len()];
+        for _ in 0..CONNECTIONS {
+            for (subject, seconds) in subjects.iter_mut().zip(&mut seconds) {
+                let outcome = round_trip::ping_pongs(subject.address, each);
+                seconds.extend(results.value_or_note(subject, Measure::RoundTrip, outcome).unwrap_or_default());
+            }
+        }
+        remote.settle();
+        for (subject, seconds) in subjects.iter().zip(seconds) {
+            let microseconds = median(seconds).map(|seconds| seconds * MICROSECONDS_PER_SECOND);
+            results.record(Measure::RoundTrip, &subject.name, microseconds);
+        }
+    });
+}
+
+/// Takes all measures of all subjects under load, `pace.rounds` times.
+pub fn measure_loads(subjects: &mut [Subject], remote: &Remote, pace: &Pace, results: &mut Results) {
+    in_rounds("load", subjects, pace, |subjects| {
         for load in &LOADS {
             for subject in subjects.iter_mut() {
                 measure_throughput(subject, load, remote, pace, results);
             }
         }
         for subject in subjects.iter_mut() {
-            measure_round_trip(subject, remote, pace, results);
-        }
-        for subject in subjects.iter_mut() {
             measure_connects(subject, remote, pace, results);
         }
+    });
+}
+
+fn in_rounds(name: &str, subjects: &mut [Subject], pace: &Pace, mut measure: impl FnMut(&mut [Subject])) {
+    for round in 0..pace.rounds as usize {
+        eprintln!("{name}, round {} of {}", round + 1, pace.rounds);
+        subjects.rotate_left(usize::from(round > 0));
+        measure(subjects);
     }
     let turned = pace.rounds.saturating_sub(1) as usize % subjects.len().max(1);
     subjects.rotate_right(turned);
@@ -49,14 +75,6 @@ fn measure_throughput(subject: &mut Subject, load: &Load, remote: &Remote, pace:
         let cpu = throughput.and_then(|shown| shown.cpu_seconds_per_gibibyte);
         results.record(load.cpu, &subject.name, cpu);
     }
-}
-
-fn measure_round_trip(subject: &mut Subject, remote: &Remote, pace: &Pace, results: &mut Results) {
-    let outcome = round_trip::measure(subject.address, pace.ping_pongs);
-    remote.settle();
-    let value = results.value_or_note(subject, Measure::RoundTrip, outcome);
-    let microseconds = value.map(|time| time.as_secs_f64() * MICROSECONDS_PER_SECOND);
-    results.record(Measure::RoundTrip, &subject.name, microseconds);
 }
 
 fn measure_connects(subject: &mut Subject, remote: &Remote, pace: &Pace, results: &mut Results) {

@@ -102,6 +102,13 @@ impl ReadBuffer {
         }
     }
 
+    /// Like [`rest`](Self::rest), for a socket of which there are few: a small buffer is kept for the next read.
+    pub fn rest_from_large(&mut self) {
+        if self.pooled {
+            self.rest();
+        }
+    }
+
     fn retire(&mut self, next: BytesMut) {
         let old = std::mem::replace(&mut self.bytes, next);
         if std::mem::take(&mut self.pooled) {

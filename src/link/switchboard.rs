@@ -156,6 +156,10 @@ impl Switchboard {
 
     /// Read and write as far as it goes. `opened` makes the channel for each OPEN of the server (agent).
     pub fn poll(&mut self, cx: &mut Context<'_>, mut opened: impl FnMut(&mut Self, u32, Open)) -> Poll<LinkEnd> {
+        // First, since a channel's bytes are mostly what woke the session.
+        if let Poll::Ready(Err(end)) = self.link.poll_write(cx) {
+            return Poll::Ready(end);
+        }
         for turn in 0.. {
             match self.link.poll_read(cx, Instant::now()) {
                 Poll::Pending => break,

@@ -144,7 +144,7 @@ impl Link {
             let room = buffer.capacity() - buffer.len();
             let read = match poll_read_buf(Pin::new(&mut self.socket), cx, buffer) {
                 Poll::Pending => {
-                    self.input.rest();
+                    self.input.rest_from_large();
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(LinkEnd::Lost("the peer closed the connection".into()))),
