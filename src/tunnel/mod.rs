@@ -4,6 +4,7 @@ pub mod agent_session;
 pub mod commands;
 pub mod counters;
 mod entry;
+mod estate;
 mod listener;
 pub mod messages;
 mod proxy_connection;

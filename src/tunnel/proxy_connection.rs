@@ -5,7 +5,6 @@
 //! come while the agent is away, and starts a [UserChannel](super::user_channel) for each of the others. It ends when
 //! the supervisor stops it; if it ends otherwise, its estate (channels and held users) goes to its successor.
 
-use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
@@ -21,13 +20,14 @@ use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Sleep, sleep};
 
-use super::counters::{ChannelCounters, ConnectionState, TunnelCounters};
+use super::counters::{ChannelCounters, TunnelCounters};
+use super::estate::{Connection, Estate, Waiting, deliver};
 use super::listener::accept;
 use super::messages::SessionHandle;
 use super::supervisor::DialFailed;
-use super::user_channel::{Adopt, ChannelEstate, Cut, NewChannel, UserChannel};
+use super::user_channel::{Adopt, ChannelEstate, NewChannel, UserChannel};
 use super::view::ConnectionView;
-use crate::clock::{now_ms, rfc3339};
+use crate::clock::now_ms;
 use crate::error::Error;
 use crate::link::messages::ChannelKey;
 use crate::link::socket::reset_on_close;
@@ -84,48 +84,6 @@ pub struct Connections;
 #[derive(Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct CutUser(pub String);
-
-/// What outlives a ProxyConnection. Dropping it ends what no successor has taken over.
-#[derive(Default)]
-pub struct Estate {
-    channels: HashMap<ChannelKey, Connection>,
-    waiting: VecDeque<Waiting>,
-}
-
-impl Estate {
-    /// Nobody takes over: end them all.
-    pub fn cut(&mut self, code: ResetCode) {
-        self.channels.drain().for_each(|(_, connection)| deliver(&connection.cut, Cut(code)));
-        self.waiting.drain(..).for_each(|user| reset_on_close(SockRef::from(&user.socket)));
-    }
-}
-
-impl Drop for Estate {
-    fn drop(&mut self) {
-        self.cut(ResetCode::ABORTED);
-    }
-}
-
-struct Connection {
-    user_id: String,
-    peer: SocketAddr,
-    since: i64,
-    counters: Arc<ChannelCounters>,
-    cut: Recipient<Cut>,
-    adopt: Recipient<Adopt>,
-    #[cfg(test)]
-    panic: Recipient<super::tests::Panic>,
-}
-
-/// A user who is held while the agent is away.
-struct Waiting {
-    key: ChannelKey,
-    user_id: String,
-    peer: SocketAddr,
-    socket: TcpStream,
-    since: i64,
-    until: Instant,
-}
 
 /// What a ProxyConnection is made from.
 pub struct NewProxy {
@@ -246,7 +204,7 @@ impl ProxyConnection {
         if !self.target.allow.is_empty() && !self.target.allow.iter().any(|net| net.contains(&address)) {
             return Some("the address is not allowed");
         }
-        if self.target.max_connections.is_some_and(|max| self.connections() >= max as usize) {
+        if self.target.max_connections.is_some_and(|max| self.guard.estate.len() >= max as usize) {
             return Some("the tunnel has all the connections that it may have");
         }
         if self.session.is_none() && self.guard.estate.waiting.len() >= MAX_WAITING {
@@ -255,12 +213,8 @@ impl ProxyConnection {
         None
     }
 
-    fn connections(&self) -> usize {
-        self.guard.estate.channels.len() + self.guard.estate.waiting.len()
-    }
-
     fn count_connections(&self) {
-        self.counters.connections.store(self.connections() as u64, Ordering::Relaxed);
+        self.counters.connections.store(self.guard.estate.len() as u64, Ordering::Relaxed);
     }
 
     fn start_channel(&mut self, user: Waiting, session: SessionHandle, ctx: &Context<Self>) {
@@ -324,29 +278,14 @@ impl ProxyConnection {
         for connection in self.guard.estate.channels.values() {
             connection.counters.traffic.sample(elapsed);
         }
-        self.give_up_waiting(Instant::now());
+        self.guard.estate.give_up_waiting(Instant::now());
         self.count_connections();
-    }
-
-    fn give_up_waiting(&mut self, now: Instant) {
-        let waiting = &mut self.guard.estate.waiting;
-        while let Some(user) = waiting.front().filter(|user| user.until <= now) {
-            tracing::info!(user_id = user.user_id, peer = %user.peer, "closed: the agent did not come back in time");
-            reset_on_close(SockRef::from(&user.socket));
-            waiting.pop_front();
-        }
     }
 
     fn cut_everything(&mut self, code: ResetCode) {
         self.guard.estate.cut(code);
         self.count_connections();
     }
-}
-
-/// One message for each channel, at the end of something.
-#[expect(clippy::disallowed_methods, reason = "shutdown or succession: one for each channel")]
-fn deliver<M: Message<Result = ()> + Send>(to: &Recipient<M>, message: M) {
-    to.do_send(message);
 }
 
 /// Is the process, or the machine, out of descriptors or memory for sockets (accept(2))?
@@ -443,31 +382,7 @@ impl Handler<Connections> for ProxyConnection {
     type Result = Vec<ConnectionView>;
 
     fn handle(&mut self, _: Connections, _: &mut Self::Context) -> Self::Result {
-        let waiting = self.guard.estate.waiting.iter().map(|user| ConnectionView {
-            user_id: user.user_id.clone(),
-            peer: user.peer.to_string(),
-            since: rfc3339(user.since),
-            bytes_in: 0,
-            bytes_out: 0,
-            rate_in: 0,
-            rate_out: 0,
-            state: ConnectionState::Waiting.as_str(),
-        });
-        let live = self.guard.estate.channels.values().map(|connection| {
-            let traffic = &connection.counters.traffic;
-            let ((bytes_in, bytes_out), (rate_in, rate_out)) = (traffic.bytes(), traffic.rates());
-            ConnectionView {
-                user_id: connection.user_id.clone(),
-                peer: connection.peer.to_string(),
-                since: rfc3339(connection.since),
-                bytes_in,
-                bytes_out,
-                rate_in,
-                rate_out,
-                state: connection.counters.state().as_str(),
-            }
-        });
-        waiting.chain(live).collect()
+        self.guard.estate.views()
     }
 }
 
@@ -475,16 +390,8 @@ impl Handler<CutUser> for ProxyConnection {
     type Result = Result<(), Error>;
 
     fn handle(&mut self, CutUser(user_id): CutUser, _: &mut Self::Context) -> Self::Result {
-        let estate = &mut self.guard.estate;
-        if let Some(connection) = estate.channels.values().find(|connection| connection.user_id == user_id) {
-            deliver(&connection.cut, Cut(ResetCode::CUT));
-            return Ok(());
-        }
-        let Some(index) = estate.waiting.iter().position(|user| user.user_id == user_id) else {
+        if !self.guard.estate.cut_user(&user_id) {
             return Err(Error::ConnectionUnknown(user_id));
-        };
-        if let Some(user) = estate.waiting.remove(index) {
-            reset_on_close(SockRef::from(&user.socket));
         }
         self.count_connections();
         Ok(())

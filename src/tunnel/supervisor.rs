@@ -6,7 +6,9 @@
 //! agents, and [`commands`] of the API.
 
 mod commands;
+mod drain;
 mod lifecycle;
+mod patch;
 #[cfg(test)]
 pub(crate) mod probe;
 mod sessions;
@@ -23,7 +25,7 @@ use self::sessions::SessionEntry;
 pub use self::sessions::{SessionDraining, SessionKey, SessionUp};
 use super::agent_session::SessionParent;
 use super::entry::Tunnel;
-use super::proxy_connection::Estate;
+use super::estate::Estate;
 use crate::clock::now_ms;
 use crate::config::TunnelConfig;
 use crate::store::models::ProxyRow;

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::super::entry::{Child, Tunnel};
+use super::super::estate::Estate;
 use super::super::listener::bind;
-use super::super::proxy_connection::{Estate, NewProxy, ProxyConnection, StopTunnel};
+use super::super::proxy_connection::{NewProxy, ProxyConnection, StopTunnel};
 use super::TunnelSupervisor;
 use crate::supervision::{ChildDown, ChildGuard, Restart};
 use crate::wire::codes::ResetCode;
