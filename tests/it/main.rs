@@ -28,4 +28,5 @@ mod ports;
 mod programs;
 mod restarts;
 mod storage;
+mod tls;
 mod transfers;

@@ -64,10 +64,19 @@ impl Handler<PatchTunnel> for TunnelSupervisor {
                 Err(error) => Box::pin(actix::fut::ready(Err(error))),
             }
         });
-        Box::pin(patch.map(move |done, supervisor, ctx| {
-            // After a failure in place the tunnel stands without a listener: as its row says, it gets one again.
-            supervisor.bring_up(&proxy_id, ctx);
-            done.and_then(|()| supervisor.view(&proxy_id))
+        Box::pin(patch.then(move |done, supervisor, ctx| {
+            // What was changed in place and then not stored goes back to what the row says.
+            let undo = done.is_err() && supervisor.listens_elsewhere(&proxy_id);
+            let down = undo.then(|| supervisor.take_down(&proxy_id, ResetCode::ABORTED, ctx));
+            let undone = async move {
+                if let Some(down) = down {
+                    down.await;
+                }
+            };
+            undone.into_actor(supervisor).map(move |(), supervisor, ctx| {
+                supervisor.bring_up(&proxy_id, ctx);
+                done.and_then(|()| supervisor.view(&proxy_id))
+            })
         }))
     }
 }
@@ -93,6 +102,12 @@ impl TunnelSupervisor {
             Rebind::InPlace(after)
         };
         Ok((changed.row, rebind))
+    }
+
+    fn listens_elsewhere(&self, proxy_id: &str) -> bool {
+        let Some(tunnel) = self.tunnels.get(proxy_id) else { return false };
+        let bound = tunnel.listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        bound.is_some_and(|bound| bound.ip() != tunnel.address(self.config.bind))
     }
 
     /// Make the live tunnel what its row says now.
