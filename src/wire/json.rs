@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prototypes_messages_stand_as_they_were() {
+    fn the_three_first_messages_stand_as_they_were() {
         let id = "user-13389-1234567890".to_owned();
         let cases = [
             (

@@ -117,7 +117,7 @@ fn lists_go_on_after_a_cursor() {
     assert_eq!(listed, made);
 }
 
-/// The command of the prototype's documentation, word for word but for the address.
+/// The command that people have in their notes, word for word but for the address.
 #[test]
 fn plain_curl_creates_a_tunnel() {
     let echo = Remote::echo();
