@@ -1,7 +1,8 @@
 //! The long path: one stream over a round trip of 50 ms, on a path that carries `--path-gbit` each way.
 //!
 //! The path has a width because on a machine of few cores an endless one would measure how the cores are shared between
-//! the relay, the tunnel and the two ends, and not whether the tunnel fills the path.
+//! the relay, the tunnel and the two ends, and not whether the tunnel fills the path. Besides, the largest window of the
+//! protocol, 64 MiB, carries 10.7 Gbit/s over 50 ms, less than an endless loopback.
 //!
 //! ```text
 //! direct    client → delay → remote
