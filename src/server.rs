@@ -64,15 +64,15 @@ fn prepare(data: &DataConfig) -> Result<(Store, File), Box<dyn std::error::Error
 
 /// Two servers on one database would bind the same ports and store the same counters. The lock ends with the process.
 fn claim(data_dir: &Path) -> io::Result<File> {
-    std::fs::create_dir_all(data_dir)?;
-    let path = data_dir.join(LOCK_FILE);
-    let lock = File::options().create(true).append(true).open(&path)?;
+    let failed = |error| io::Error::other(format!("the data directory {} cannot be used: {error}", data_dir.display()));
+    std::fs::create_dir_all(data_dir).map_err(failed)?;
+    let lock = File::options().create(true).append(true).open(data_dir.join(LOCK_FILE)).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
             Err(io::Error::other(format!("another server runs with the data directory {}", data_dir.display())))
         }
-        Err(TryLockError::Error(error)) => Err(error),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 

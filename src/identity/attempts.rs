@@ -1,4 +1,4 @@
-//! How often an address may show a wrong token or password. One actor, started by the server and addressed by HTTP
+//! How often an address may show an agent's wrong token. One actor, started by the server and addressed by HTTP
 //! handlers; it lives as long as the server.
 //!
 //! The decision is the pure [`Attempts`]; the actor lends it the clock.

@@ -1,7 +1,8 @@
 //! The relay messages: the joint between a channel and its session. Each knows the other by these `Recipient`s alone.
 //!
 //! They are sent by `do_send`, which queues without bound, because what they carry is bounded: data towards the peer
-//! by the channel's [`ALLOWANCE`], data from the peer by the channel's window, everything else by one a channel.
+//! by the channel's [`ALLOWANCE`]; data from the peer by the channel's window, or without one by what the session may
+//! hold; what tells of progress by the data that it tells of; and everything else comes once or twice a channel.
 
 use actix::{Message, Recipient};
 use bytes::Bytes;

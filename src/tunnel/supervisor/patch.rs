@@ -35,9 +35,9 @@ impl Handler<PatchTunnel> for TunnelSupervisor {
             return Box::pin(actix::fut::ready(Err(stopping())));
         }
         let id = proxy_id.clone();
-        let patch = turn(self.turn.clone()).into_actor(self).then(move |permit, supervisor, ctx| {
+        let patch = turn(self.turn.clone()).into_actor(self).then(move |permit, supervisor, _| {
             let prepared = supervisor.prepare_patch(&id, changes);
-            let released = supervisor.release_for(&prepared, ctx);
+            let released = supervisor.release_for(&prepared);
             released.map(|in_place, _, _| (prepared, in_place, permit))
         });
         let patch = patch.then(|(prepared, in_place, permit), supervisor, _| {
@@ -158,7 +158,6 @@ impl TunnelSupervisor {
     fn release_for(
         &mut self,
         prepared: &Result<(ProxyRow, Rebind), Error>,
-        _: &mut Context<Self>,
     ) -> ResponseActFuture<Self, Option<Result<Rebind, Error>>> {
         let Ok((row, Rebind::InPlace(address))) = prepared else { return Box::pin(actix::fut::ready(None)) };
         let (proxy_id, address) = (row.proxy_id.clone(), *address);
