@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::common::raw_ws::RawWs;
-use crate::common::sockets::wait_end;
+use crate::common::sockets::{visit, wait_end};
 use crate::common::{Agent, Remote, Rig, SOON, Server, both_protocols, ping, read_end, wait_until};
 
 both_protocols!(
@@ -55,7 +55,7 @@ fn user_is_closed_after_the_hold(protocol: &str) {
     rig.agent.kill();
     tunnel.wait_state("waiting_for_agent", SOON);
     let start = Instant::now();
-    wait_end(&mut tunnel.connect());
+    visit(tunnel.port);
     let held = start.elapsed();
     assert!((Duration::from_millis(900)..Duration::from_secs(4)).contains(&held), "held for {held:?}");
     tunnel.wait_idle(SOON);
@@ -69,7 +69,7 @@ fn known_agent_that_never_came() {
     let tunnel = server.create_tunnel("pc1", 80);
     assert_eq!(tunnel.view()["state"], "waiting_for_agent");
     let start = Instant::now();
-    wait_end(&mut tunnel.connect());
+    visit(tunnel.port);
     let held = start.elapsed();
     assert!((Duration::from_millis(9_500)..Duration::from_secs(14)).contains(&held), "held for {held:?}");
 }

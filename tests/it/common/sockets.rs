@@ -57,6 +57,14 @@ pub fn wait_end(stream: &mut TcpStream) {
     assert!(!timed_out, "the connection is still open");
 }
 
+/// Connect and wait until the server has ended the connection. A reset may come before it is even reported.
+pub fn visit(port: u16) {
+    match TcpStream::connect_timeout(&local(port), SOCKET_LIMIT) {
+        Ok(stream) => wait_end(&mut with_limits(stream)),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "connect to port {port}: {error}"),
+    }
+}
+
 /// Connect to where nobody may stay. The end may come before the connection is even reported.
 pub fn is_turned_away(address: SocketAddr) -> bool {
     match TcpStream::connect_timeout(&address, SOCKET_LIMIT) {
