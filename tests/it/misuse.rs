@@ -1,13 +1,12 @@
 //! Agents that break the protocol, by hand over a raw WebSocket. Each time a well-behaved agent notices nothing.
 
-use std::io::Write;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::common::raw_ws::{BINARY, DATA, Got, OPENED, RESET, RawWs, TEXT, header, message};
+use crate::common::raw_ws::{BINARY, DATA, Got, OPENED, RESET, RawWs, TEXT, Writer, header, message};
 use crate::common::sockets::wait_end;
 use crate::common::{Agent, Remote, SOON, Server, Tunnel, both_protocols, heavy, ping};
 
@@ -90,11 +89,11 @@ fn fragments_without_end(protocol: &str) {
     let mut street = Street::new();
     let mut session = street.session(protocol);
     let before = street.server.process().resident_kib();
-    let mut writer = session.writer();
+    let writer = session.writer();
     let first = opcode(protocol);
     let sender = std::thread::spawn(move || {
         let piece = vec![b' '; 32 * 1024];
-        (0..2_000).take_while(|&n| send_fragment(&mut writer, if n == 0 { first } else { 0 }, &piece)).count()
+        (0..2_000).take_while(|&n| send_fragment(&writer, if n == 0 { first } else { 0 }, &piece)).count()
     });
     // A close while bytes are still under way may arrive as a reset of the connection.
     let end = std::iter::repeat_with(|| session.read()).find(|got| matches!(got, Got::Close(_) | Got::End));
@@ -106,8 +105,8 @@ fn fragments_without_end(protocol: &str) {
     street.assert_good_one_notices_nothing();
 }
 
-fn send_fragment(writer: &mut TcpStream, opcode: u8, payload: &[u8]) -> bool {
-    writer.write_all(&header(false, opcode, payload.len() as u64)).and_then(|()| writer.write_all(payload)).is_ok()
+fn send_fragment(writer: &Writer, opcode: u8, payload: &[u8]) -> bool {
+    writer.write(&[&header(false, opcode, payload.len() as u64), payload].concat()).is_ok()
 }
 
 /// What a version 2 session sends, and the code that closes it.
@@ -192,13 +191,13 @@ fn window_overrun_ends_that_channel_alone() {
     let (channel, open) = session.wait_open();
     assert!(open["window"].as_u64().is_some_and(|window| window >= 64 << 10), "{open}");
     session.send_frame(OPENED, channel, &(256_u32 << 10).to_be_bytes());
-    let (mut writer, over) = (session.writer(), AtomicBool::new(false));
+    let (writer, over) = (session.writer(), AtomicBool::new(false));
     let reset = std::thread::scope(|scope| {
         scope.spawn(|| {
             let piece = message(DATA, channel, &vec![0; 64 << 10]);
             // Far more than any window, for a user who reads nothing; whole frames, so that the session stays in step.
             for _ in 0..4_000 {
-                if over.load(Ordering::SeqCst) || writer.write_all(&piece).is_err() {
+                if over.load(Ordering::SeqCst) || writer.write(&piece).is_err() {
                     return;
                 }
             }
@@ -234,9 +233,9 @@ fn flood_without_credit_is_held_back() {
     let text = flood.to_string();
     let frame = [header(true, TEXT, text.len() as u64), text.into_bytes()].concat();
     let before = street.server.process().resident_kib();
-    let mut writer = session.writer();
-    writer.set_write_timeout(Some(Duration::from_secs(3))).expect("a limit");
-    let sent = (0..8_000).take_while(|_| writer.write_all(&frame).is_ok()).count();
+    let writer = session.writer();
+    writer.set_limit(Duration::from_secs(3));
+    let sent = (0..8_000).take_while(|_| writer.write(&frame).is_ok()).count();
     assert!(sent < 8_000, "the server took 128 MiB for a user who reads nothing");
     let after = street.server.process().resident_kib();
     assert!(after <= before + ALLOWED_KIB, "memory grew from {before} to {after} KiB");

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -33,7 +35,21 @@ pub enum Got {
 
 pub struct RawWs {
     reader: BufReader<TcpStream>,
-    writer: TcpStream,
+    writer: Writer,
+}
+
+/// The sending side, for several threads: what is written at once, a frame, stays in one piece.
+#[derive(Clone)]
+pub struct Writer(Arc<Mutex<TcpStream>>);
+
+impl Writer {
+    pub fn write(&self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.lock().expect("no writer panics").write_all(bytes)
+    }
+
+    pub fn set_limit(&self, limit: Duration) {
+        self.0.lock().expect("no writer panics").set_write_timeout(Some(limit)).expect("a limit");
+    }
 }
 
 impl RawWs {
@@ -55,7 +71,7 @@ impl RawWs {
         }
         let agreed = head.iter().any(|line| line.to_lowercase().starts_with("sec-websocket-protocol: dockway.v2"));
         assert_eq!(agreed, binary, "{head:?}");
-        Ok(Self { reader, writer })
+        Ok(Self { reader, writer: Writer(Arc::new(Mutex::new(writer))) })
     }
 
     /// Log in with version 2 and exchange HELLOs.
@@ -68,8 +84,8 @@ impl RawWs {
     }
 
     /// A handle for writing from another thread.
-    pub fn writer(&self) -> TcpStream {
-        self.writer.try_clone().expect("a second handle")
+    pub fn writer(&self) -> Writer {
+        self.writer.clone()
     }
 
     pub fn send_text(&mut self, text: &str) {
@@ -84,7 +100,7 @@ impl RawWs {
 
     /// Write bytes as they are. A server that has hung up is seen at the next read.
     pub fn write(&mut self, bytes: &[u8]) -> bool {
-        self.writer.write_all(bytes).is_ok()
+        self.writer.write(bytes).is_ok()
     }
 
     pub fn read(&mut self) -> Got {
