@@ -11,6 +11,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 /// Where agents open their WebSocket unless the settings say otherwise.
 pub const DEFAULT_AGENT_PATH: &str = "/api/agent/ws";
 
@@ -20,6 +22,7 @@ pub struct Config {
     pub http: HttpConfig,
     pub data: DataConfig,
     pub tunnel: TunnelConfig,
+    pub identity: IdentityConfig,
 }
 
 #[derive(Debug, Clone)]
@@ -29,6 +32,77 @@ pub struct HttpConfig {
     pub public_url: Option<String>,
     /// Where agents open their WebSocket: [`DEFAULT_AGENT_PATH`] unless a CDN or proxy wants another path.
     pub agent_path: String,
+    /// Proxies whose `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Accounts and how people sign in.
+#[derive(Debug, Clone)]
+pub struct IdentityConfig {
+    pub sessions: SessionConfig,
+    pub limits: RoleLimits,
+    pub oidc: Vec<OidcProvider>,
+}
+
+/// How long a browser stays signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Without any use, 12 hours.
+    pub idle: Duration,
+    /// In all, 7 days.
+    pub lifetime: Duration,
+}
+
+impl SessionConfig {
+    pub fn idle_ms(self) -> i64 {
+        i64::try_from(self.idle.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    pub fn lifetime_ms(self) -> i64 {
+        i64::try_from(self.lifetime.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// How many things one person may have; None: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub tunnels: Option<u32>,
+    pub desktops: Option<u32>,
+    pub agents: Option<u32>,
+    pub tokens: Option<u32>,
+}
+
+/// The limits of each role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoleLimits {
+    pub user: Limits,
+    pub admin: Limits,
+}
+
+/// Somebody else who knows people and lets them sign in here, by OpenID Connect.
+#[derive(Debug, Clone)]
+pub struct OidcProvider {
+    /// Part of URLs: `/api/oidc/{name}/start`.
+    pub name: String,
+    /// What the button for it says.
+    pub label: String,
+    /// Where `/.well-known/openid-configuration` stands.
+    pub issuer: String,
+    pub client_id: String,
+    /// None: a public client, with PKCE alone.
+    pub client_secret: Option<Secret>,
+    /// Beside `openid`.
+    pub scopes: Vec<String>,
+    /// The claim that an account's name is made from, `preferred_username`.
+    pub username_claim: String,
+    /// The claim that lists a person's groups.
+    pub groups_claim: Option<String>,
+    /// The group whose members are administrators.
+    pub admin_group: Option<String>,
+    /// Whether somebody without an account gets one.
+    pub sign_up: bool,
+    /// Certificates to trust beside the system's, PEM.
+    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -151,6 +225,15 @@ fn secret_from(
 fn process_environment(variable: &str) -> Option<String> {
     // What is not UTF-8 stays a wrong secret instead of none.
     std::env::var_os(variable).map(|value| value.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+impl TunnelConfig {
+    /// On the loopback, with these ports, and nobody waits long.
+    pub fn for_tests(ports: RangeInclusive<u16>) -> Self {
+        let (hold, drain) = (Duration::from_secs(60), Duration::from_secs(10));
+        Self { bind: [127, 0, 0, 1].into(), ports, hold, drain }
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,42 @@ pub enum Error {
     Unauthenticated(&'static str),
     #[error("{0}")]
     Forbidden(String),
+    #[error("{0}")]
+    CrossSite(&'static str),
+    #[error("name or password is wrong")]
+    WrongPassword,
+    #[error("no account has the id `{0}`")]
+    UserUnknown(String),
+    #[error("an account called `{0}` exists already")]
+    UserExists(String),
+    #[error(
+        "the account has {agents} agent(s) and {tunnels} tunnel(s); hand over or delete them first, or set `active` to false"
+    )]
+    UserInUse { agents: usize, tunnels: usize },
+    #[error("this is the last active administrator; make another one first")]
+    LastAdmin,
+    #[error("no token has the id `{0}`")]
+    TokenUnknown(String),
+    #[error("the limit of {limit} {kind} for this account is reached")]
+    LimitReached { kind: &'static str, limit: u32 },
+    #[error("no sign-in provider is called `{0}`")]
+    ProviderUnknown(String),
+    #[error("the sign-in provider `{provider}` does not answer as it should: {reason}")]
+    ProviderUnavailable { provider: String, reason: String },
+    #[error("the sign-in did not succeed: {0}")]
+    SignInFailed(String),
+    #[error("no account belongs to this sign-in with `{0}`; ask an administrator for one")]
+    NoAccount(String),
+    #[error("this account, or this sign-in with `{0}`, is linked already")]
+    AlreadyLinked(String),
+    #[error("this account is not linked to `{0}`")]
+    NotLinked(String),
+    #[error("this is the only way to sign in to this account; set a password first")]
+    OnlySignIn,
+    #[error("the request's headers are larger than {limit} bytes")]
+    HeadersTooLarge { limit: usize },
+    #[error("the request's address is longer than {limit} bytes")]
+    AddressTooLong { limit: usize },
     #[error("no agent is called `{0}`; enrol it with POST /api/agents or `dockway admin agent add`")]
     AgentUnknown(String),
     #[error("no tunnel has the id `{0}`")]
@@ -104,6 +140,23 @@ impl Error {
         match self {
             Self::Unauthenticated(_) => (StatusCode::UNAUTHORIZED, "unauthenticated"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::CrossSite(_) => (StatusCode::FORBIDDEN, "cross_site"),
+            Self::WrongPassword => (StatusCode::UNAUTHORIZED, "wrong_password"),
+            Self::UserUnknown(_) => (StatusCode::NOT_FOUND, "user_unknown"),
+            Self::UserExists(_) => (StatusCode::CONFLICT, "user_exists"),
+            Self::UserInUse { .. } => (StatusCode::CONFLICT, "user_in_use"),
+            Self::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
+            Self::TokenUnknown(_) => (StatusCode::NOT_FOUND, "token_unknown"),
+            Self::LimitReached { .. } => (StatusCode::CONFLICT, "limit_reached"),
+            Self::ProviderUnknown(_) => (StatusCode::NOT_FOUND, "provider_unknown"),
+            Self::ProviderUnavailable { .. } => (StatusCode::BAD_GATEWAY, "provider_unavailable"),
+            Self::SignInFailed(_) => (StatusCode::BAD_REQUEST, "sign_in_failed"),
+            Self::NoAccount(_) => (StatusCode::FORBIDDEN, "no_account"),
+            Self::AlreadyLinked(_) => (StatusCode::CONFLICT, "already_linked"),
+            Self::NotLinked(_) => (StatusCode::NOT_FOUND, "not_linked"),
+            Self::OnlySignIn => (StatusCode::CONFLICT, "only_sign_in"),
+            Self::HeadersTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
+            Self::AddressTooLong { .. } => (StatusCode::URI_TOO_LONG, "address_too_long"),
             Self::AgentUnknown(_) => (StatusCode::NOT_FOUND, "agent_unknown"),
             Self::TunnelUnknown(_) => (StatusCode::NOT_FOUND, "tunnel_unknown"),
             Self::ConnectionUnknown(_) => (StatusCode::NOT_FOUND, "connection_unknown"),
@@ -152,7 +205,7 @@ impl ResponseError for Error {
     fn error_response(&self) -> HttpResponse {
         let mut answer = HttpResponse::build(self.status_code());
         match self {
-            Self::Unauthenticated(_) => {
+            Self::Unauthenticated(_) | Self::WrongPassword => {
                 answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"dockway\""));
             }
             Self::MethodNotAllowed { allow } => {

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod events;
 pub mod http;
 pub mod identity;
 pub mod limits;

@@ -1,34 +1,28 @@
 //! Server: the root of the tree, and `dockway serve` around it.
 //!
-//! It opens the database, starts the TunnelSupervisor and HTTP, and stops them in order: no new users, GOAWAY to the
-//! agents, channels finish, sessions close, HTTP ends. The [`Root`] actor builds another TunnelSupervisor when one
-//! panics, and publishes its address anew; after [`SUPERVISOR_RESTARTS`] of them within a minute the program ends with
-//! an error, for its service manager to start it again.
+//! It opens the database, starts the tree and HTTP, and stops them in order: no new users, GOAWAY to the agents,
+//! channels finish, sessions close, HTTP ends. The [`Root`] actor builds another actor in the place of one that panics,
+//! and publishes its address anew; when that happens again and again the program ends with an error, for its service
+//! manager to start it again.
+
+mod tree;
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use actix::prelude::*;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
-use crate::config::{Config, DataConfig, TunnelConfig};
-use crate::http::{self, AppState};
-use crate::identity::attempts::AttemptLimiter;
+use self::tree::{Plan, Root};
+use crate::config::{Config, DataConfig};
+use crate::http::{self, Settings};
 use crate::identity::first_start::{FIRST_ADMIN, ensure_admin};
-use crate::identity::secret_key;
+use crate::identity::{directory, secret_key};
 use crate::store::Store;
-use crate::supervision::{Cause, ChildDown, Intensity, Restart};
-use crate::tunnel::TunnelSupervisor;
 use crate::tunnel::commands::{Drain, Ping};
 
-/// A TunnelSupervisor is built again this often within [`SUPERVISOR_WINDOW`].
-const SUPERVISOR_RESTARTS: usize = 3;
-const SUPERVISOR_WINDOW: Duration = Duration::from_secs(60);
 /// Connections that the kernel keeps for HTTP until they are accepted.
 const BACKLOG: i32 = 1024;
 /// Locked by the server that uses the data directory.
@@ -86,21 +80,24 @@ async fn serve(config: Config, store: Store) -> io::Result<ExitCode> {
     let listener = listen(address).map_err(|error| io::Error::other(format!("cannot listen on {address}: {error}")))?;
     let address = listener.local_addr()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let drain = config.tunnel.drain;
-    let (tunnels, mut failed) = Root::start_tree(config.tunnel, store.clone());
-    // Answered when the tunnels have been read from the database and listen.
-    let _ = tunnels.borrow().clone().send(Ping).await;
-    let state = AppState {
-        store,
-        tunnels: tunnels.clone(),
-        attempts: AttemptLimiter::default().start(),
+    let (drain, public_url) = (config.tunnel.drain, config.http.public_url.clone());
+    let settings = Settings {
         agent_path: config.http.agent_path,
+        public_url: config.http.public_url,
+        trusted_proxies: config.http.trusted_proxies,
+        limits: config.identity.limits,
     };
+    let plan = Plan { store, tunnel: config.tunnel, identity: config.identity, http: settings };
+    let (state, mut failed) = Root::start_tree(plan);
+    // Answered when the accounts and tunnels have been read from the database and the tunnels listen.
+    let _ = state.tell(directory::Ping).await;
+    let _ = state.ask(Ping).await;
+    let tunnels = state.tunnels.clone();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let server = http::serve(listener, state, workers)?;
     let handle = server.handle();
     let http = actix_rt::spawn(server);
-    tell_ready(address, config.http.public_url.as_deref());
+    tell_ready(address, public_url.as_deref());
     let code = tokio::select! {
         _ = terminate.recv() => ExitCode::SUCCESS,
         _ = interrupt.recv() => ExitCode::SUCCESS,
@@ -137,59 +134,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-/// The tree's root. Started by [`run`]; ends with the program.
-struct Root {
-    config: TunnelConfig,
-    store: Store,
-    tunnels: watch::Sender<Addr<TunnelSupervisor>>,
-    failed: watch::Sender<()>,
-    intensity: Intensity,
-}
-
-impl Root {
-    /// Start the tree. Returns the supervisor of the moment, and what changes when the tree cannot be mended.
-    fn start_tree(
-        config: TunnelConfig,
-        store: Store,
-    ) -> (watch::Receiver<Addr<TunnelSupervisor>>, watch::Receiver<()>) {
-        let (failed, failure) = watch::channel(());
-        let mut published = None;
-        Self::create(|ctx| {
-            let first = TunnelSupervisor::new(config.clone(), store.clone(), ctx.address().recipient()).start();
-            let (tunnels, receiver) = watch::channel(first);
-            published = Some(receiver);
-            Self { config, store, tunnels, failed, intensity: Intensity::new(SUPERVISOR_RESTARTS, SUPERVISOR_WINDOW) }
-        });
-        // `create` calls its closure before it returns.
-        (published.expect("the root was created"), failure)
-    }
-}
-
-impl Actor for Root {
-    type Context = Context<Self>;
-}
-
-impl Handler<ChildDown<()>> for Root {
-    type Result = ();
-
-    fn handle(&mut self, down: ChildDown<()>, ctx: &mut Self::Context) {
-        // It never returns by itself: whatever ended it, the tunnels are needed.
-        let cause = if down.cause == Cause::Returned { Cause::Failed("it ended".into()) } else { down.cause };
-        match self.intensity.decide(&cause, Instant::now()) {
-            Restart::Now | Restart::No => {
-                tracing::error!(?cause, "the tunnels' supervisor ended: another is built from the database");
-                let parent = ctx.address().recipient();
-                let next = TunnelSupervisor::new(self.config.clone(), self.store.clone(), parent).start();
-                self.tunnels.send_replace(next);
-            }
-            Restart::GiveUp => {
-                tracing::error!(?cause, "the tunnels' supervisor ends again and again: giving up");
-                self.failed.send_replace(());
-            }
-        }
-    }
 }
 
 #[cfg(test)]

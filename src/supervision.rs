@@ -57,6 +57,23 @@ impl<K: Clone + Send + 'static, E: Default + Send + 'static> ChildGuard<K, E> {
     }
 }
 
+#[cfg(test)]
+impl ChildGuard<&'static str> {
+    /// For an actor that a test starts by itself: nobody hears of its end.
+    pub fn detached() -> Self {
+        /// Nobody.
+        struct Nobody;
+        impl actix::Actor for Nobody {
+            type Context = actix::Context<Self>;
+        }
+        impl actix::Handler<ChildDown<&'static str>> for Nobody {
+            type Result = ();
+            fn handle(&mut self, _: ChildDown<&'static str>, _: &mut Self::Context) {}
+        }
+        Self::new("detached", actix::AsyncContext::address(&actix::Context::<Nobody>::new()).recipient(), ())
+    }
+}
+
 impl<K: Clone + Send + 'static, E: Default + Send + 'static> Drop for ChildGuard<K, E> {
     #[expect(clippy::disallowed_methods, reason = "a death notice: one for each child")]
     fn drop(&mut self) {

@@ -64,6 +64,10 @@ async fn add(
         active: true,
         created_at: now_ms(),
         last_sign_in: None,
+        max_tunnels: None,
+        max_desktops: None,
+        max_agents: None,
+        max_tokens: None,
     };
     match store.run(move |c| users::insert(c, &row)).await {
         Err(StoreError::Duplicate(_)) => return Err(AdminError::Wrong(format!("an account called `{name}` exists"))),

@@ -6,7 +6,8 @@ use super::output::{moment, or_dash, print, print_table};
 use super::{AdminError, account, open};
 use crate::clock::now_ms;
 use crate::config::cli::DataArgs;
-use crate::identity::{Role, Scope, policy, secrets};
+use crate::identity::policy::{self, Action, Actor, Decision, Means, Object};
+use crate::identity::{Role, Scope, ScopeSet, secrets};
 use crate::store::models::{TokenRow, UserRow};
 use crate::store::values::new_id;
 use crate::store::{StoreError, tokens};
@@ -21,7 +22,7 @@ pub enum TokenCommand {
         /// What it is for
         #[arg(long, value_name = "LABEL")]
         name: String,
-        /// What it may be used for; may be repeated [default: the two for tunnels, and admin for an administrator]
+        /// What it may be used for; may be repeated [default: everything that the account may do]
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<Scope>,
     },
@@ -41,18 +42,19 @@ impl TokenCommand {
     }
 }
 
-async fn create(username: &str, name: String, mut scopes: Vec<Scope>, data: &DataArgs) -> Result<(), AdminError> {
+async fn create(username: &str, name: String, scopes: Vec<Scope>, data: &DataArgs) -> Result<(), AdminError> {
     let store = open(data)?;
     let user = account(&store, username).await?;
     let role = Role::of_row(&user.role);
-    if scopes.is_empty() {
-        scopes = policy::default_scopes(role);
+    let mut wanted: ScopeSet = scopes.into_iter().collect();
+    if wanted.is_empty() {
+        wanted = policy::default_scopes(role);
     }
-    scopes.sort_unstable();
-    scopes.dedup();
-    let refused = scopes.iter().find_map(|scope| policy::may_grant(role, *scope).err().map(|denied| (scope, denied)));
-    if let Some((scope, denied)) = refused {
-        return Err(AdminError::Wrong(format!("`{username}` cannot have the scope `{scope}`: {denied}")));
+    // As its owner could make it in the dashboard.
+    let owner = Actor::Person { user_id: &user.id, role, by: Means::Session };
+    let token = Object::Token { owner_id: &user.id, scopes: wanted };
+    if let Decision::Deny(denied) = policy::may(owner, Action::CreateToken, token) {
+        return Err(AdminError::Wrong(format!("`{username}` cannot have a token with the scopes {wanted}: {denied}")));
     }
     let token = secrets::new_token(secrets::API_TOKEN);
     let row = TokenRow {
@@ -60,7 +62,7 @@ async fn create(username: &str, name: String, mut scopes: Vec<Scope>, data: &Dat
         user_id: user.id,
         name,
         token_hash: secrets::hash_token(&token),
-        scopes: Scope::join(&scopes),
+        scopes: wanted.to_string(),
         created_at: now_ms(),
         expires_at: None,
         last_used: None,

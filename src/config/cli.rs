@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use ipnet::IpNet;
 
-use super::file::FileConfig;
+use super::file::{FileConfig, Limit};
 use super::{
     AgentConfig, AgentProtocol, Config, ConfigError, DEFAULT_AGENT_PATH, DataConfig, Environment, HttpConfig,
-    LogConfig, LogFormat, TunnelConfig, parse, process_environment, secret_from,
+    IdentityConfig, Limits, LogConfig, LogFormat, RoleLimits, SessionConfig, TunnelConfig, parse, process_environment,
+    secret_from,
 };
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -20,6 +22,8 @@ const DEFAULT_DATA_DIR: &str = "./data";
 const DEFAULT_TUNNEL_BIND: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const DEFAULT_TUNNEL_PORTS: RangeInclusive<u16> = 10_000..=60_000;
 const DEFAULT_TUNNEL_HOLD: Duration = Duration::from_secs(10);
+const DEFAULT_SESSION_IDLE: Duration = Duration::from_secs(12 * 3600);
+const DEFAULT_SESSION_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
 const DEFAULT_LOG: &str = "info";
 const QUIET_LOG: &str = "warn";
@@ -75,6 +79,15 @@ pub struct ServeArgs {
     #[arg(long, env = "DOCKWAY_DRAIN", value_name = "SECONDS", value_parser = parse::seconds)]
     drain: Option<Duration>,
 
+    /// A reverse proxy whose X-Forwarded-For, -Proto and -Host are believed, as an address or a network; may be
+    /// repeated, or separated by commas [default: none]
+    #[arg(long, env = "DOCKWAY_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
+    #[arg(value_parser = parse::network)]
+    trusted_proxies: Option<Vec<IpNet>>,
+
+    #[command(flatten)]
+    people: PeopleArgs,
+
     /// The key that encrypts secrets in the database [default: DATA_DIR/secret.key]
     #[arg(long, env = "DOCKWAY_SECRET_KEY_FILE", value_name = "FILE")]
     secret_key_file: Option<PathBuf>,
@@ -89,6 +102,78 @@ pub struct ServeArgs {
 
     #[command(flatten)]
     log: LogArgs,
+}
+
+/// How long people stay signed in, and how much one person may have.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "People")]
+pub struct PeopleArgs {
+    /// How long a browser stays signed in without any use, like 30m, 12h or 7d [default: 12h]
+    #[arg(long, env = "DOCKWAY_SESSION_IDLE", value_name = "TIME", value_parser = parse::duration)]
+    session_idle: Option<Duration>,
+
+    /// How long a browser stays signed in at all [default: 7d]
+    #[arg(long, env = "DOCKWAY_SESSION_LIFETIME", value_name = "TIME", value_parser = parse::duration)]
+    session_lifetime: Option<Duration>,
+
+    /// The most tunnels of one user; a number, or none for no limit [default: 20]
+    #[arg(long, env = "DOCKWAY_USER_TUNNELS", value_name = "LIMIT", value_parser = limit)]
+    user_tunnels: Option<Limit>,
+
+    /// The most tunnels of one administrator [default: none]
+    #[arg(long, env = "DOCKWAY_ADMIN_TUNNELS", value_name = "LIMIT", value_parser = limit)]
+    admin_tunnels: Option<Limit>,
+
+    /// The most desktops of one user [default: 3]
+    #[arg(long, env = "DOCKWAY_USER_DESKTOPS", value_name = "LIMIT", value_parser = limit)]
+    user_desktops: Option<Limit>,
+
+    /// The most desktops of one administrator [default: 10]
+    #[arg(long, env = "DOCKWAY_ADMIN_DESKTOPS", value_name = "LIMIT", value_parser = limit)]
+    admin_desktops: Option<Limit>,
+
+    /// The most agents of one user [default: 10]
+    #[arg(long, env = "DOCKWAY_USER_AGENTS", value_name = "LIMIT", value_parser = limit)]
+    user_agents: Option<Limit>,
+
+    /// The most agents of one administrator [default: none]
+    #[arg(long, env = "DOCKWAY_ADMIN_AGENTS", value_name = "LIMIT", value_parser = limit)]
+    admin_agents: Option<Limit>,
+
+    /// The most API tokens of one user [default: 20]
+    #[arg(long, env = "DOCKWAY_USER_TOKENS", value_name = "LIMIT", value_parser = limit)]
+    user_tokens: Option<Limit>,
+
+    /// The most API tokens of one administrator [default: 100]
+    #[arg(long, env = "DOCKWAY_ADMIN_TOKENS", value_name = "LIMIT", value_parser = limit)]
+    admin_tokens: Option<Limit>,
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    parse::limit(text).map(Limit)
+}
+
+impl PeopleArgs {
+    fn merge(self, file: &FileConfig) -> IdentityConfig {
+        let limit = |flag: Option<Limit>, file: Option<Limit>, default| flag.or(file).map_or(default, |limit| limit.0);
+        let sessions = SessionConfig {
+            idle: self.session_idle.or(file.session_idle).unwrap_or(DEFAULT_SESSION_IDLE),
+            lifetime: self.session_lifetime.or(file.session_lifetime).unwrap_or(DEFAULT_SESSION_LIFETIME),
+        };
+        let user = Limits {
+            tunnels: limit(self.user_tunnels, file.user_tunnels, Some(20)),
+            desktops: limit(self.user_desktops, file.user_desktops, Some(3)),
+            agents: limit(self.user_agents, file.user_agents, Some(10)),
+            tokens: limit(self.user_tokens, file.user_tokens, Some(20)),
+        };
+        let admin = Limits {
+            tunnels: limit(self.admin_tunnels, file.admin_tunnels, None),
+            desktops: limit(self.admin_desktops, file.admin_desktops, Some(10)),
+            agents: limit(self.admin_agents, file.admin_agents, None),
+            tokens: limit(self.admin_tokens, file.admin_tokens, Some(100)),
+        };
+        IdentityConfig { sessions, limits: RoleLimits { user, admin }, oidc: Vec::new() }
+    }
 }
 
 /// Where the data is: for `serve` and `admin` alike.
@@ -172,10 +257,12 @@ impl ServeArgs {
         let file = FileConfig::read(self.data.config.as_deref())?;
         let log = self.log.merge(&file);
         let data = self.data.merge(&file)?;
+        let identity = self.people.merge(&file);
         let http = HttpConfig {
             listen: self.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             public_url: self.public_url.map_or(file.public_url, |PublicUrl(url)| url),
             agent_path: self.agent_path.or(file.agent_path).unwrap_or_else(|| DEFAULT_AGENT_PATH.into()),
+            trusted_proxies: self.trusted_proxies.or(file.trusted_proxies).unwrap_or_default(),
         };
         let tunnel = TunnelConfig {
             bind: self.tunnel_bind.or(file.tunnel_bind).unwrap_or(DEFAULT_TUNNEL_BIND),
@@ -200,7 +287,8 @@ impl ServeArgs {
         let default_key = data.data_dir.join("secret.key");
         let secret_key_file = self.secret_key_file.or(file.secret_key_file).unwrap_or(default_key);
         let DataLocation { data_dir, database_url } = data;
-        Ok((Config { http, data: DataConfig { data_dir, database_url, secret_key_file, admin_password }, tunnel }, log))
+        let data = DataConfig { data_dir, database_url, secret_key_file, admin_password };
+        Ok((Config { http, data, tunnel, identity }, log))
     }
 }
 

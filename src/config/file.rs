@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
@@ -30,6 +31,20 @@ pub struct FileConfig {
     pub tunnel_hold: Option<Duration>,
     #[serde(deserialize_with = "seconds")]
     pub drain: Option<Duration>,
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Option<Vec<IpNet>>,
+    #[serde(deserialize_with = "duration")]
+    pub session_idle: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    pub session_lifetime: Option<Duration>,
+    pub user_tunnels: Option<Limit>,
+    pub admin_tunnels: Option<Limit>,
+    pub user_desktops: Option<Limit>,
+    pub admin_desktops: Option<Limit>,
+    pub user_agents: Option<Limit>,
+    pub admin_agents: Option<Limit>,
+    pub user_tokens: Option<Limit>,
+    pub admin_tokens: Option<Limit>,
     pub log: Option<String>,
     pub log_format: Option<LogFormat>,
 }
@@ -70,4 +85,33 @@ fn port_range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Range
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let number = u64::deserialize(deserializer)?;
     parse::seconds(&number.to_string()).map(Some).map_err(D::Error::custom)
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    text(deserializer, parse::duration)
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<IpNet>>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let parsed: Result<Vec<_>, _> = texts.iter().map(|text| parse::network(text)).collect();
+    parsed.map(Some).map_err(D::Error::custom)
+}
+
+/// The most of something in the file: a number, or `"none"`.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit(pub Option<u32>);
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u32),
+            Word(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Number(number) => Ok(Self(Some(number))),
+            Written::Word(word) => parse::limit(&word).map(Self).map_err(D::Error::custom),
+        }
+    }
 }

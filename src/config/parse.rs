@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 /// The longest time that a setting in seconds takes.
 const LONGEST_S: u64 = 3600;
 
@@ -92,6 +94,42 @@ pub fn database_url(text: &str) -> Result<String, String> {
     if text.starts_with("sqlite:") { Ok(text.to_owned()) } else { Err("only sqlite:// for now".into()) }
 }
 
+/// The longest time that a session may be set to.
+const LONGEST_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// A time like `30m`, `12h` or `7d`; a plain number counts seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return Err("must be a number with s, m, h or d, like 12h".into()),
+    };
+    let number = digits.parse::<u64>().map_err(|_| "must be a number with s, m, h or d, like 12h".to_owned())?;
+    let duration = Duration::from_secs(number.saturating_mul(seconds));
+    if duration.is_zero() || duration > LONGEST_DURATION {
+        return Err("must be between 1s and 366d".into());
+    }
+    Ok(duration)
+}
+
+/// The most of something: a number, or `none` for no limit.
+pub fn limit(text: &str) -> Result<Option<u32>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| "must be a number, or `none` for no limit".into())
+}
+
+/// A network, or a single address.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+    parsed.map(|network| network.trunc()).map_err(|_| format!("`{text}` is no address and no network like 10.0.0.0/8"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +150,31 @@ mod tests {
         assert_eq!(seconds("10"), Ok(Duration::from_secs(10)));
         for wrong in ["", "-1", "1.5", "10s", "3601"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (text, seconds) in [("90", 90), ("45s", 45), ("30m", 1800), ("12h", 43_200), ("7d", 604_800)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for wrong in ["", "0", "h", "-1h", "1.5h", "1w", "12 h", "367d", "99999999999999999999d", "99999999999d"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn limits_and_networks() {
+        assert_eq!(limit("20"), Ok(Some(20)));
+        assert_eq!(limit("0"), Ok(Some(0)));
+        assert_eq!(limit("none"), Ok(None));
+        for wrong in ["", "-1", "many", "5000000000"] {
+            assert!(limit(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(network("10.1.2.3/8").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(network(" ::1 ").unwrap().to_string(), "::1/128");
+        for wrong in ["", "proxy", "10.0.0.0/33", "10.0.0"] {
+            assert!(network(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -1,15 +1,16 @@
 //! The agents' WebSocket: verified before the upgrade, then handed over to `tunnel::agent_session` as a raw socket.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use actix_web::http::header::{HeaderMap, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use actix_web_actors::ws::{HandshakeError, handshake_with_protocols};
 
 use super::caller::bearer;
+use super::client::Client;
 use super::problems::AgentSocketRefused;
 use super::upgrade::TakeSocket;
-use super::{AppState, Place};
+use super::{AppState, Place, ask};
 use crate::error::Error;
 use crate::identity::agents::authenticate_agent;
 use crate::identity::attempts::{Failed, MayTry, Succeeded};
@@ -44,38 +45,31 @@ pub(super) async fn connect(request: HttpRequest, state: web::Data<AppState>) ->
     let agent = authenticate(&request, &state).await?;
     let head = handshake(&request)?;
     let login = AgentLogin {
-        client_id: agent.client_id,
+        client_id: agent.client_id.clone(),
         binary: offers_binary(request.headers()),
         peer: request.peer_addr(),
         version: version(request.headers()),
-        token_hash: agent.token_hash,
+        token_hash: agent.token_hash.clone(),
     };
     let parent = TunnelSupervisor::session_parent(&state.tunnels());
     Ok(TakeSocket::answer(head, move |socket, read| agent_session::start(login, socket, &read, parent)))
 }
 
-async fn authenticate(request: &HttpRequest, state: &AppState) -> Result<AgentRow, Error> {
+async fn authenticate(request: &HttpRequest, state: &AppState) -> Result<Arc<AgentRow>, Error> {
     let client_id = request.headers().get("X-Client-Id").and_then(|id| id.to_str().ok());
     let client_id = client_id.ok_or(Error::Unauthenticated("send the agent's name as X-Client-Id"))?;
     let token = bearer(request.headers())?;
-    let Some(peer) = request.peer_addr() else {
-        return authenticate_agent(&state.store, client_id, token).await;
+    let Some(address) = Client::of(request, &state.settings).address else {
+        return authenticate_agent(&state.snapshot(), client_id, token);
     };
-    may_try(state, peer).await?;
-    let found = authenticate_agent(&state.store, client_id, token).await;
-    let _counted = match &found {
-        Ok(_) => state.attempts.send(Succeeded(peer.ip())).await,
-        Err(Error::Unauthenticated(_)) => state.attempts.send(Failed(peer.ip())).await,
-        // The database's fault is nobody's attempt.
-        Err(_) => Ok(()),
-    };
+    let allowed = ask(&state.attempts, MayTry(address)).await?;
+    allowed.map_err(|retry_after_s| Error::TooManyAttempts { retry_after_s })?;
+    let found = authenticate_agent(&state.snapshot(), client_id, token);
+    match &found {
+        Ok(_) => ask(&state.attempts, Succeeded(address)).await?,
+        Err(_) => ask(&state.attempts, Failed(address)).await?,
+    }
     found
-}
-
-async fn may_try(state: &AppState, peer: SocketAddr) -> Result<(), Error> {
-    // Tokens cannot be guessed anyway: a limiter that has died keeps nobody out.
-    let allowed = state.attempts.send(MayTry(peer.ip())).await.unwrap_or(Ok(()));
-    allowed.map_err(|retry_after_s| Error::TooManyAttempts { retry_after_s })
 }
 
 fn handshake(request: &HttpRequest) -> Result<HttpResponseBuilder, Error> {

@@ -49,16 +49,16 @@ pub struct AgentView {
 
 impl AgentView {
     /// Merge what the database knows with the live session. The session is the newer word on address and version.
-    pub fn new(row: AgentRow, owner: String, session: Option<SessionView>) -> Self {
+    pub fn new(row: &AgentRow, owner: String, session: Option<SessionView>) -> Self {
         let offline = Self {
-            client_id: row.client_id,
+            client_id: row.client_id.clone(),
             owner,
             shared: row.shared,
             online: false,
             since: None,
             last_seen: row.last_seen.map(rfc3339),
-            address: row.address,
-            version: row.version,
+            address: row.address.clone(),
+            version: row.version.clone(),
             protocol: None,
             rtt_ms: None,
             channels: 0,
@@ -184,7 +184,7 @@ mod tests {
             "last_seen": "1970-01-01T00:00:01.000Z", "address": "10.0.0.1", "version": "old", "protocol": null,
             "rtt_ms": null, "channels": 0,
         });
-        assert_eq!(serde_json::to_value(AgentView::new(row(), "alice".into(), None)).unwrap(), expected);
+        assert_eq!(serde_json::to_value(AgentView::new(&row(), "alice".into(), None)).unwrap(), expected);
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
             rtt_ms: Some(1.5),
             channels: 3,
         };
-        let shown = AgentView::new(row(), "alice".into(), Some(session));
+        let shown = AgentView::new(&row(), "alice".into(), Some(session));
         assert!(shown.online && shown.last_seen.unwrap().as_str() > "2026");
         assert_eq!(shown.since.as_deref(), Some("1970-01-01T00:00:02.000Z"));
         assert_eq!((shown.address.as_deref(), shown.version.as_deref()), (Some("10.0.0.2:5000"), Some("old")));

@@ -1,6 +1,7 @@
 //! Agents over HTTP: `/api/agents…`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -11,10 +12,10 @@ use super::paging::{Page, PageQuery};
 use super::problems::{AgentMissing, BadAgentBody, BadPage, Refused};
 use super::{AppState, Place};
 use crate::error::{Error, FieldError, Problem};
-use crate::identity;
-use crate::identity::scopes::Scope;
+use crate::identity::Snapshot;
+use crate::identity::directory::{ChangeAgent, EnrolAgent, RemoveAgent, RotateAgent};
+use crate::identity::policy::{Action, Object};
 use crate::store::models::AgentRow;
-use crate::store::{Connection, StoreError, agents, users};
 use crate::tunnel::commands::{ListSessions, RevokeAgent};
 use crate::tunnel::view::SessionView;
 
@@ -43,11 +44,12 @@ pub(super) async fn list(
     state: web::Data<AppState>,
     request: HttpRequest,
 ) -> Result<web::Json<Page<AgentView>>, Error> {
-    caller.require(Scope::TunnelsRead)?;
+    caller.require(Action::ListAgents)?;
     let page = PageQuery::of(&request)?;
-    let rows = state.store.run(agents::list).await?;
-    let Page { items, next } = page.cut(rows, |row| &row.client_id);
-    Ok(web::Json(Page { items: views(&state, items).await?, next }))
+    let snapshot = state.snapshot();
+    let visible = snapshot.agents().filter(|row| caller.can(Action::ReadAgent, Object::of_agent(row))).cloned();
+    let Page { items, next } = page.cut(visible.collect(), |row: &Arc<AgentRow>| &row.client_id);
+    Ok(web::Json(Page { items: views(&state, &snapshot, items).await?, next }))
 }
 
 /// Enrol an agent
@@ -68,16 +70,22 @@ pub(super) async fn enrol(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Error> {
-    caller.require(Scope::TunnelsWrite)?;
+    caller.require(Action::EnrolAgent)?;
     let wanted = new_agent(take_object(&request, payload).await?)?;
+    caller.trail().object(&wanted.client_id);
+    // An agent for somebody else, or for all, is one that was shared or handed over.
+    let as_shared = Object::Agent { client_id: &wanted.client_id, owner_id: &caller.user_id, shared: wanted.shared };
+    if wanted.shared || wanted.owner.as_ref().is_some_and(|owner| *owner != caller.username) {
+        caller.reach(Action::ShareAgent, as_shared, || Error::NotFound)?;
+    }
     let owner_id = match &wanted.owner {
-        Some(owner) => user_id_of(&state, owner).await?,
-        None => caller.user_id.clone(),
+        Some(owner) if *owner != caller.username => user_id_of(&state, owner)?,
+        _ => caller.user_id.clone(),
     };
-    let (row, token) = identity::agents::enrol(&state.store, &wanted.client_id, &owner_id, wanted.shared).await?;
-    let owner = wanted.owner.unwrap_or_else(|| caller.username.clone());
+    let enrol = EnrolAgent { client_id: wanted.client_id, owner_id, shared: wanted.shared };
+    let (row, token) = state.tell(enrol).await??;
     let location = ("Location", format!("/api/agents/{}", row.client_id));
-    let view = AgentView::new(row, owner, None).with_token(token);
+    let view = AgentView::new(&row, state.snapshot().username(&row.owner_id), None).with_token(token);
     Ok(HttpResponse::Created().insert_header(location).json(view))
 }
 
@@ -92,8 +100,8 @@ pub(super) async fn show(
     state: web::Data<AppState>,
     client_id: web::Path<String>,
 ) -> Result<web::Json<AgentView>, Error> {
-    caller.require(Scope::TunnelsRead)?;
-    Ok(web::Json(view(&state, client_id.into_inner()).await?))
+    let row = reach(&caller, &state, Action::ReadAgent, &client_id)?;
+    Ok(web::Json(view(&state, row).await?))
 }
 
 /// Share an agent or hand it over
@@ -110,14 +118,12 @@ pub(super) async fn change(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<web::Json<AgentView>, Error> {
-    caller.require(Scope::TunnelsWrite)?;
+    reach(&caller, &state, Action::ShareAgent, &client_id)?;
     let changes = agent_changes(take_object(&request, payload).await?)?;
-    let owner_id = match &changes.owner {
-        Some(owner) => Some(user_id_of(&state, owner).await?),
-        None => None,
-    };
-    set(&state, &client_id, owner_id, changes.shared).await?;
-    Ok(web::Json(view(&state, client_id.into_inner()).await?))
+    let owner_id = changes.owner.as_deref().map(|owner| user_id_of(&state, owner)).transpose()?;
+    let change = ChangeAgent { client_id: client_id.into_inner(), owner_id, shared: changes.shared };
+    let row = state.tell(change).await??;
+    Ok(web::Json(view(&state, Arc::new(row)).await?))
 }
 
 /// Remove an agent
@@ -137,10 +143,8 @@ pub(super) async fn remove(
     state: web::Data<AppState>,
     client_id: web::Path<String>,
 ) -> Result<HttpResponse, Error> {
-    caller.require(Scope::TunnelsWrite)?;
-    let id = client_id.clone();
-    let removed = state.store.run(move |connection| agents::remove(connection, &id)).await;
-    removed.map_err(|error| agent_error(error, &client_id))?;
+    reach(&caller, &state, Action::RemoveAgent, &client_id)?;
+    state.tell(RemoveAgent(client_id.clone())).await??;
     revoke(&state, client_id.into_inner()).await;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -158,13 +162,11 @@ pub(super) async fn rotate(
     state: web::Data<AppState>,
     client_id: web::Path<String>,
 ) -> Result<web::Json<AgentView>, Error> {
-    caller.require(Scope::TunnelsWrite)?;
-    // Read before the token changes: a new token that failed to be shown would be lost.
-    let (row, owners) = row_and_owners(&state, client_id.clone()).await?;
-    let token = identity::agents::rotate(&state.store, &client_id).await?;
+    reach(&caller, &state, Action::RotateAgent, &client_id)?;
+    let (row, token) = state.tell(RotateAgent(client_id.clone())).await??;
     revoke(&state, client_id.into_inner()).await;
-    let owner = owner_name(&owners, &row);
-    Ok(web::Json(AgentView::new(row, owner, None).with_token(token)))
+    let owner = state.snapshot().username(&row.owner_id);
+    Ok(web::Json(AgentView::new(&row, owner, None).with_token(token)))
 }
 
 /// Cut the live session of an agent whose row has changed already. A supervisor that is away has no sessions, and
@@ -175,68 +177,33 @@ async fn revoke(state: &AppState, client_id: String) {
     }
 }
 
-async fn set(state: &AppState, client_id: &str, owner: Option<String>, shared: Option<bool>) -> Result<(), Error> {
-    let id = client_id.to_owned();
-    let change = move |connection: &mut Connection| {
-        let row = agents::find(connection, &id)?.ok_or(StoreError::Missing)?;
-        let owner = owner.unwrap_or(row.owner_id);
-        agents::set_owner_shared(connection, &id, &owner, shared.unwrap_or(row.shared))
-    };
-    state.store.run(change).await.map_err(|error| agent_error(error, client_id))
+/// The agent of this name, if the caller may do this to it.
+fn reach(caller: &Authorized, state: &AppState, action: Action, client_id: &str) -> Result<Arc<AgentRow>, Error> {
+    let unknown = || Error::AgentUnknown(client_id.to_owned());
+    caller.require(action)?;
+    caller.trail().object(client_id);
+    let snapshot = state.snapshot();
+    let row = snapshot.agent(client_id).ok_or_else(unknown)?;
+    caller.reach(action, Object::of_agent(row), unknown)?;
+    Ok(row.clone())
 }
 
-fn agent_error(error: StoreError, client_id: &str) -> Error {
-    match error {
-        StoreError::Missing => Error::AgentUnknown(client_id.to_owned()),
-        StoreError::InUse { tunnels } => Error::AgentInUse { client_id: client_id.to_owned(), tunnels },
-        other => other.into(),
-    }
+fn user_id_of(state: &AppState, username: &str) -> Result<String, Error> {
+    let found = state.snapshot().user_named(username).map(|user| user.id.clone());
+    found.ok_or_else(|| Error::Invalid(vec![FieldError::new("owner", "unknown", "must be the name of a user")]))
 }
 
-async fn user_id_of(state: &AppState, username: &str) -> Result<String, Error> {
-    let name = username.to_owned();
-    let found = state.store.run(move |connection| users::find_by_name(connection, &name)).await?;
-    found
-        .map(|user| user.id)
-        .ok_or_else(|| Error::Invalid(vec![FieldError::new("owner", "unknown", "must be the name of a user")]))
-}
-
-async fn view(state: &AppState, client_id: String) -> Result<AgentView, Error> {
-    let (row, owners) = row_and_owners(state, client_id).await?;
+async fn view(state: &AppState, row: Arc<AgentRow>) -> Result<AgentView, Error> {
     let sessions = state.ask(ListSessions).await?;
     let session = sessions.into_iter().find(|session| session.client_id == row.client_id);
-    let owner = owner_name(&owners, &row);
-    Ok(AgentView::new(row, owner, session))
+    Ok(AgentView::new(&row, state.snapshot().username(&row.owner_id), session))
 }
 
-async fn views(state: &AppState, rows: Vec<AgentRow>) -> Result<Vec<AgentView>, Error> {
-    let owners = state.store.run(owners).await?;
+async fn views(state: &AppState, snapshot: &Snapshot, rows: Vec<Arc<AgentRow>>) -> Result<Vec<AgentView>, Error> {
     let sessions = state.ask(ListSessions).await?;
     let mut live: HashMap<String, SessionView> = sessions.into_iter().map(|s| (s.client_id.clone(), s)).collect();
-    let view = |row: AgentRow| {
-        let owner = owner_name(&owners, &row);
-        let session = live.remove(&row.client_id);
-        AgentView::new(row, owner, session)
-    };
-    Ok(rows.into_iter().map(view).collect())
-}
-
-/// Names of users by their ids.
-type Owners = HashMap<String, String>;
-
-fn owners(connection: &mut Connection) -> Result<Owners, StoreError> {
-    Ok(users::list(connection)?.into_iter().map(|user| (user.id, user.username)).collect())
-}
-
-async fn row_and_owners(state: &AppState, client_id: String) -> Result<(AgentRow, Owners), Error> {
-    let id = client_id.clone();
-    let found = state.store.run(move |c| Ok((agents::find(c, &id)?, owners(c)?))).await?;
-    let (row, owners) = found;
-    Ok((row.ok_or(Error::AgentUnknown(client_id))?, owners))
-}
-
-fn owner_name(owners: &Owners, row: &AgentRow) -> String {
-    owners.get(&row.owner_id).cloned().unwrap_or_default()
+    let view = |row: &Arc<AgentRow>| AgentView::new(row, snapshot.username(&row.owner_id), live.remove(&row.client_id));
+    Ok(rows.iter().map(view).collect())
 }
 
 #[cfg(test)]

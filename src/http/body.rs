@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::http::serve;
-    use crate::http::test_support::{TestServer, read_head, state};
+    use crate::http::test_support::{AGENT, TestServer, read_head, state};
 
     async fn status_of(request: TestRequest, body: impl Into<Vec<u8>>) -> (u16, String) {
         let (request, mut payload) = request.set_payload(body.into()).to_http_parts();
@@ -146,7 +146,8 @@ mod tests {
     async fn the_limit_counts_announced_and_arrived_bytes() {
         let (state, tokens) = state().await;
         let server = TestServer::start(|listener| serve(listener, state, 1));
-        let head = format!("PATCH /api/proxy/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n", tokens.admin);
+        let head =
+            format!("PATCH /api/agents/{AGENT} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n", tokens.admin);
         let head = head + "Content-Type: application/json\r\n";
         let zeros = "0".repeat(BODY_LIMIT);
         let table = [

@@ -1,46 +1,115 @@
-//! Who calls: the bearer token of a request.
+//! Who calls: the bearer token or the session cookie of a request, looked up in the snapshot.
 
-use std::future::Future;
+use std::future::{Ready, ready};
 use std::ops::Deref;
-use std::pin::Pin;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 
 use super::AppState;
+use super::client::Client;
+use super::trail::Trail;
+use super::{cookies, csrf};
+use crate::clock::now_ms;
 use crate::error::Error;
-use crate::identity::caller::{Caller, authenticate_token};
+use crate::identity::policy::{Action, Denied, Object};
+use crate::identity::{Caller, Credential};
 
-/// A caller whose token is valid. What it may do is asked of the [`Caller`] within.
-pub struct Authorized(pub Caller);
+/// The one answer to every token that is not right, so that it tells nothing about which there are.
+const NO_SUCH_TOKEN: &str = "this API token is unknown, has expired, or its account is not active";
+const NO_SUCH_SESSION: &str = "you are signed out; sign in again";
+const NOTHING_SHOWN: &str = "sign in, or send a token as `Authorization: Bearer TOKEN`";
+
+/// A caller whose credential is valid. What it may do is asked of the policy, through [`Authorized::require`] or
+/// [`Authorized::reach`].
+pub struct Authorized {
+    caller: Caller,
+    trail: Trail,
+}
 
 impl Deref for Authorized {
     type Target = Caller;
 
     fn deref(&self) -> &Caller {
-        &self.0
+        &self.caller
+    }
+}
+
+impl Authorized {
+    /// Ask whether the caller may do this at all.
+    ///
+    /// # Errors
+    /// `Forbidden`, naming what is lacking.
+    pub fn require(&self, action: Action) -> Result<(), Error> {
+        self.reach(action, Object::None, || Error::NotFound)
+    }
+
+    /// Ask whether the caller may do this to that object. What it may not see is answered with `unknown`.
+    ///
+    /// # Errors
+    /// `Forbidden`, naming what is lacking; or `unknown`.
+    pub fn reach(&self, action: Action, object: Object<'_>, unknown: impl FnOnce() -> Error) -> Result<(), Error> {
+        if !action.only_reads() {
+            self.trail.action(action.as_str());
+        }
+        self.caller.may(action, object).map_err(|denied| {
+            self.trail.denied();
+            match denied {
+                Denied::Hidden => unknown(),
+                Denied::SignIn => Error::Unauthenticated(NOTHING_SHOWN),
+                other => Error::Forbidden(other.to_string()),
+            }
+        })
+    }
+
+    /// The notes for the audit log.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
     }
 }
 
 impl FromRequest for Authorized {
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
+    type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let state = request.app_data::<web::Data<AppState>>().cloned();
-        let token = bearer(request.headers()).map(str::to_owned);
-        Box::pin(async move {
-            let state = state.ok_or(Error::Internal)?;
-            Ok(Self(authenticate_token(&state.store, &token?).await?))
-        })
+        ready(authorize(request))
     }
+}
+
+fn authorize(request: &HttpRequest) -> Result<Authorized, Error> {
+    let state = request.app_data::<web::Data<AppState>>().ok_or(Error::Internal)?;
+    let credential = credential(request, state)?;
+    let (caller, now) = (state.snapshot().caller(&credential, now_ms()), now_ms());
+    let caller = caller.ok_or(Error::Unauthenticated(match credential {
+        Credential::Session(_) => NO_SUCH_SESSION,
+        Credential::Token(_) => NO_SUCH_TOKEN,
+    }))?;
+    state.note_use(&caller, now);
+    let trail = Trail::of(request);
+    trail.actor(&caller.username);
+    Ok(Authorized { caller, trail })
+}
+
+/// What the request shows; for a cookie that is to change something, after the browser has shown that the page is ours.
+fn credential(request: &HttpRequest, state: &AppState) -> Result<Credential, Error> {
+    let client = Client::of(request, &state.settings);
+    let cookie = cookies::session(request, client.https);
+    if !request.headers().contains_key(AUTHORIZATION) {
+        let cookie = cookie.ok_or(Error::Unauthenticated(NOTHING_SHOWN))?;
+        csrf::verify(request, &client, &state.settings)?;
+        return Ok(Credential::of_cookie(&cookie));
+    }
+    if cookie.is_some() {
+        return Err(Error::BadRequest("send either a session cookie or a token, not both".into()));
+    }
+    Ok(Credential::of_bearer(bearer(request.headers())?))
 }
 
 /// The token of `Authorization: Bearer TOKEN`.
 pub fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
-    let header =
-        headers.get(AUTHORIZATION).ok_or(Error::Unauthenticated("send a token as `Authorization: Bearer TOKEN`"))?;
+    let header = headers.get(AUTHORIZATION).ok_or(Error::Unauthenticated(NOTHING_SHOWN))?;
     let (scheme, token) = header.to_str().ok().and_then(|text| text.trim().split_once(' ')).unwrap_or_default();
     if !scheme.eq_ignore_ascii_case("bearer") || token.trim().is_empty() {
         return Err(Error::Unauthenticated("the Authorization header is not `Bearer TOKEN`"));

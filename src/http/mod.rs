@@ -6,6 +6,9 @@ pub mod agent_view;
 pub mod agents;
 pub mod body;
 pub mod caller;
+pub mod client;
+pub mod cookies;
+pub mod csrf;
 pub mod docs;
 pub mod fields;
 pub mod health;
@@ -15,34 +18,67 @@ pub mod place;
 pub mod problems;
 pub mod proxies;
 pub mod proxy_fields;
+pub mod shield;
 #[cfg(test)]
 mod test_support;
+pub mod trail;
 pub mod upgrade;
 pub mod values;
 
+use std::sync::Arc;
+
 use actix::dev::ToEnvelope;
-use actix::{Addr, Handler, Message};
-use actix_web::{HttpResponse, web};
+use actix::{Actor, Addr, Context, Handler, Message};
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpResponse, web};
+use ipnet::IpNet;
 use tokio::sync::watch;
 
 pub use place::Place;
 pub use upgrade::serve;
 
+use crate::config::RoleLimits;
 use crate::error::Error;
+use crate::events::Publisher;
 use crate::identity::attempts::AttemptLimiter;
+use crate::identity::audit::{AuditLog, Entry, RECORD_LIMIT, Record};
+use crate::identity::directory::{NoteUse, use_is_news};
+use crate::identity::hasher::PasswordHasher;
+use crate::identity::oidc::OidcFlows;
+use crate::identity::{Caller, Credential, Directory, Snapshot};
 use crate::store::Store;
 use crate::tunnel::TunnelSupervisor;
+
+/// The actor of the moment: a new one takes its place after a panic.
+pub type Current<A> = watch::Receiver<Addr<A>>;
 
 /// What handlers work with; each worker has a clone.
 #[derive(Clone)]
 pub struct AppState {
     pub store: Store,
-    /// The supervisor of the moment: a new one takes its place after a panic.
-    pub tunnels: watch::Receiver<Addr<TunnelSupervisor>>,
-    /// Counts wrong tokens of agents per address.
-    pub attempts: Addr<AttemptLimiter>,
+    pub settings: Arc<Settings>,
+    pub tunnels: Current<TunnelSupervisor>,
+    pub directory: Current<Directory>,
+    /// What the Directory last published.
+    pub snapshot: watch::Receiver<Arc<Snapshot>>,
+    pub events: Publisher,
+    pub audit: Current<AuditLog>,
+    pub hasher: Current<PasswordHasher>,
+    pub attempts: Current<AttemptLimiter>,
+    pub oidc: Current<OidcFlows>,
+}
+
+/// What handlers need of the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
     /// Where agents open their WebSocket.
     pub agent_path: String,
+    /// With its scheme and without a slash at its end.
+    pub public_url: Option<String>,
+    pub trusted_proxies: Vec<IpNet>,
+    pub limits: RoleLimits,
 }
 
 impl AppState {
@@ -51,22 +87,88 @@ impl AppState {
         self.tunnels.borrow().clone()
     }
 
-    /// Send the supervisor a message and await its answer.
+    /// Everybody and everything as it is known now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.borrow().clone()
+    }
+
+    /// Send the supervisor of tunnels a message and await its answer.
     pub async fn ask<M>(&self, message: M) -> Result<M::Result, Error>
     where
         M: Message + Send + 'static,
         M::Result: Send,
         TunnelSupervisor: Handler<M>,
-        <TunnelSupervisor as actix::Actor>::Context: ToEnvelope<TunnelSupervisor, M>,
+        <TunnelSupervisor as Actor>::Context: ToEnvelope<TunnelSupervisor, M>,
     {
-        let answer = self.tunnels().send(message).await;
-        answer.map_err(|_| Error::Unavailable("the tunnels are restarting; try again".into()))
+        ask(&self.tunnels, message).await
+    }
+
+    /// Send the Directory a message and await its answer.
+    pub async fn tell<M>(&self, message: M) -> Result<M::Result, Error>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        Directory: Handler<M>,
+        Context<Directory>: ToEnvelope<Directory, M>,
+    {
+        ask(&self.directory, message).await
+    }
+
+    /// Write an entry to the audit log; a log that is away keeps no answer back.
+    pub async fn record(&self, entry: Entry) {
+        let log = self.audit.borrow().clone();
+        if !matches!(tokio::time::timeout(RECORD_LIMIT, log.send(Record(entry.clone()))).await, Ok(Ok(()))) {
+            tracing::error!(?entry, "an audit entry may not be stored");
+        }
+    }
+
+    /// Tell the Directory that a credential was used, if that is news. When many come at once one will do.
+    fn note_use(&self, caller: &Caller, now: i64) {
+        let snapshot = self.snapshot();
+        let last = match &caller.credential {
+            Credential::Session(hash) => snapshot.session(hash).map(|session| session.last_used),
+            Credential::Token(hash) => snapshot.token(hash).and_then(|token| token.last_used),
+        };
+        if use_is_news(last, now) {
+            let _ = self.directory.borrow().try_send(NoteUse(caller.credential.clone()));
+        }
     }
 }
 
+/// Send an actor a message and await its answer.
+///
+/// # Errors
+/// `Unavailable` while the actor is being replaced.
+pub async fn ask<A, M>(actor: &Current<A>, message: M) -> Result<M::Result, Error>
+where
+    A: Actor<Context = Context<A>> + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+    A::Context: ToEnvelope<A, M>,
+{
+    let address = actor.borrow().clone();
+    let answer = address.send(message).await;
+    answer.map_err(|_| Error::Unavailable("a part of the server restarts; try again".into()))
+}
+
+/// The application: everything that answers over HTTP, behind its shield.
+pub fn app(
+    state: AppState,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    App::new().configure(|cfg| configure(cfg, state)).wrap(from_fn(trail::record)).wrap(from_fn(shield::guard))
+}
+
 /// Register everything that answers over HTTP.
-pub fn configure(cfg: &mut web::ServiceConfig, state: AppState) {
-    for place in places(&state.agent_path) {
+fn configure(cfg: &mut web::ServiceConfig, state: AppState) {
+    for place in places(&state.settings.agent_path) {
         cfg.service(place.into_resource());
     }
     cfg.app_data(web::PathConfig::default().error_handler(|_, _| Error::NotFound.into()));

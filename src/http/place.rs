@@ -3,7 +3,6 @@
 use actix_web::dev::HttpServiceFactory;
 use actix_web::guard;
 use actix_web::http::Method;
-use actix_web::middleware::DefaultHeaders;
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, web};
 
 use crate::error::Error;
@@ -80,16 +79,14 @@ impl Place {
         self
     }
 
-    /// The finished resource. Answers hold secrets now and then, so caches keep none unless a handler says otherwise.
+    /// The finished resource.
     pub fn into_resource(self) -> impl HttpServiceFactory + 'static {
         let allow = self.allow();
         let refuse = move || {
             let allow = allow.clone();
             async move { Err::<HttpResponse, _>(Error::MethodNotAllowed { allow }) }
         };
-        let headers =
-            DefaultHeaders::new().add(("Cache-Control", "no-store")).add(("X-Content-Type-Options", "nosniff"));
-        self.resource.default_service(web::to(refuse)).wrap(headers)
+        self.resource.default_service(web::to(refuse))
     }
 
     fn allow(&self) -> String {

@@ -9,7 +9,8 @@ use super::problems::{BadBody, BadPage, ConnectionMissing, Refused, TunnelMissin
 use super::proxy_fields::{CreateTunnelBody, PatchTunnelBody, new_tunnel, tunnel_changes};
 use super::{AppState, Place};
 use crate::error::{Error, Problem};
-use crate::identity::scopes::Scope;
+use crate::identity::Snapshot;
+use crate::identity::policy::{Action, Object};
 use crate::tunnel::commands::{
     CreateTunnel, CutConnection, DeleteTunnel, GetTunnel, ListConnections, ListTunnels, PatchTunnel,
 };
@@ -46,9 +47,14 @@ pub(super) async fn create(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Error> {
-    caller.require(Scope::TunnelsWrite)?;
+    caller.require(Action::CreateTunnel)?;
     let tunnel = new_tunnel(take_object(&request, payload).await?)?;
-    let made = state.ask(CreateTunnel { tunnel, owner_id: caller.user_id.clone() }).await??;
+    reach_agent(&caller, &state, Action::CreateTunnel, &tunnel.client_id)?;
+    let snapshot = state.snapshot();
+    let limit = snapshot.user(&caller.user_id).and_then(|user| state.settings.limits.of(user).tunnels);
+    let made = state.ask(CreateTunnel { tunnel, owner_id: caller.user_id.clone(), limit }).await??;
+    caller.trail().object(&made.proxy_id);
+    let made = named(made, &snapshot);
     let location = ("Location", format!("/api/proxy/{}", made.proxy_id));
     Ok(HttpResponse::Created().insert_header(location).json(made))
 }
@@ -69,10 +75,12 @@ pub(super) async fn list(
     state: web::Data<AppState>,
     request: HttpRequest,
 ) -> Result<web::Json<Page<TunnelView>>, Error> {
-    caller.require(Scope::TunnelsRead)?;
+    caller.require(Action::ListTunnels)?;
     let page = PageQuery::of(&request)?;
-    let tunnels = state.ask(ListTunnels).await?;
-    Ok(web::Json(page.cut(tunnels, |tunnel| &tunnel.proxy_id)))
+    let mut tunnels = state.ask(ListTunnels).await?;
+    tunnels.retain(|tunnel| caller.can(Action::ReadTunnel, Object::Owned { owner_id: &tunnel.owner_id }));
+    let (snapshot, Page { items, next }) = (state.snapshot(), page.cut(tunnels, |tunnel| &tunnel.proxy_id));
+    Ok(web::Json(Page { items: items.into_iter().map(|tunnel| named(tunnel, &snapshot)).collect(), next }))
 }
 
 /// Read a tunnel
@@ -86,8 +94,7 @@ pub(super) async fn show(
     state: web::Data<AppState>,
     id: web::Path<String>,
 ) -> Result<web::Json<TunnelView>, Error> {
-    caller.require(Scope::TunnelsRead)?;
-    Ok(web::Json(state.ask(GetTunnel(id.into_inner())).await??))
+    Ok(web::Json(reach(&caller, &state, Action::ReadTunnel, &id).await?))
 }
 
 /// Change a tunnel
@@ -110,9 +117,14 @@ pub(super) async fn change(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<web::Json<TunnelView>, Error> {
-    caller.require(Scope::TunnelsWrite)?;
+    let tunnel = reach(&caller, &state, Action::ChangeTunnel, &id).await?;
     let changes = tunnel_changes(take_object(&request, payload).await?)?;
-    Ok(web::Json(state.ask(PatchTunnel { proxy_id: id.into_inner(), changes }).await??))
+    if changes.needs_agent() {
+        // It may have been shared when the tunnel was made, and no longer.
+        reach_agent(&caller, &state, Action::ChangeTunnel, &tunnel.client_id)?;
+    }
+    let changed = state.ask(PatchTunnel { proxy_id: id.into_inner(), changes }).await??;
+    Ok(web::Json(named(changed, &state.snapshot())))
 }
 
 /// Delete a tunnel
@@ -128,7 +140,7 @@ pub(super) async fn remove(
     state: web::Data<AppState>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Error> {
-    caller.require(Scope::TunnelsWrite)?;
+    reach(&caller, &state, Action::DeleteTunnel, &id).await?;
     state.ask(DeleteTunnel(id.into_inner())).await??;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -151,8 +163,8 @@ pub(super) async fn connections(
     id: web::Path<String>,
     request: HttpRequest,
 ) -> Result<web::Json<Page<ConnectionView>>, Error> {
-    caller.require(Scope::TunnelsRead)?;
     let page = PageQuery::of(&request)?;
+    reach(&caller, &state, Action::ReadTunnel, &id).await?;
     let live = state.ask(ListConnections(id.into_inner())).await??;
     Ok(web::Json(page.cut(live, |connection| &connection.user_id)))
 }
@@ -173,10 +185,36 @@ pub(super) async fn cut(
     state: web::Data<AppState>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Error> {
-    caller.require(Scope::TunnelsWrite)?;
     let (proxy_id, user_id) = path.into_inner();
+    reach(&caller, &state, Action::CutConnection, &proxy_id).await?;
+    caller.trail().object(&user_id);
     state.ask(CutConnection { proxy_id, user_id }).await??;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// The tunnel with this id, if the caller may do this to it.
+async fn reach(caller: &Authorized, state: &AppState, action: Action, proxy_id: &str) -> Result<TunnelView, Error> {
+    caller.require(action)?;
+    caller.trail().object(proxy_id);
+    let tunnel = state.ask(GetTunnel(proxy_id.to_owned())).await??;
+    let unknown = || Error::TunnelUnknown(proxy_id.to_owned());
+    caller.reach(action, Object::Owned { owner_id: &tunnel.owner_id }, unknown)?;
+    Ok(named(tunnel, &state.snapshot()))
+}
+
+/// Whether the caller may make tunnels through this agent, for the sake of an action on a tunnel.
+fn reach_agent(caller: &Authorized, state: &AppState, for_action: Action, client_id: &str) -> Result<(), Error> {
+    let unknown = || Error::AgentUnknown(client_id.to_owned());
+    let snapshot = state.snapshot();
+    let row = snapshot.agent(client_id).ok_or_else(unknown)?;
+    let reached = caller.reach(Action::UseAgent, Object::of_agent(row), unknown);
+    caller.trail().action(for_action.as_str());
+    reached
+}
+
+/// With its owner's name.
+fn named(tunnel: TunnelView, snapshot: &Snapshot) -> TunnelView {
+    TunnelView { owner: snapshot.username(&tunnel.owner_id), ..tunnel }
 }
 
 #[cfg(test)]
@@ -185,7 +223,7 @@ mod tests {
 
     use crate::http::test_support::TestApi;
 
-    const WHOLE: &str = r#"{"client_id":"pc1","remote_host":"db","remote_port":5432}"#;
+    const WHOLE: &str = r#"{"client_id":"enrolled","remote_host":"db","remote_port":5432}"#;
 
     #[actix_web::test]
     async fn a_body_is_read_after_the_token_and_its_scope() {
@@ -216,9 +254,10 @@ mod tests {
             assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code), "{body}");
             assert_eq!(answer.header("content-type"), "application/problem+json");
         }
-        let answer = api.call(Method::PATCH, "/api/proxy/x", &api.tokens.admin, r#"{"remote_port":"1","x":1}"#).await;
+        let answer =
+            api.call(Method::POST, "/api/proxy/create", &api.tokens.admin, r#"{"remote_port":"1","x":1}"#).await;
         let fields: Vec<_> = answer.json()["errors"].as_array().unwrap().iter().map(|e| e["field"].clone()).collect();
-        assert_eq!(fields, ["remote_port", "x"]);
+        assert_eq!(fields, ["client_id", "remote_host", "remote_port", "x"]);
         let large = format!("{{\"name\":\"{}\"}}", "n".repeat(70_000));
         let answer = api.call(Method::POST, "/api/proxy/create", &api.tokens.admin, &large).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (413, "too_large"));

@@ -2,25 +2,26 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use actix::{Actor, AsyncContext, Context};
+use actix::{AsyncContext, Context};
 use actix_http::Request;
 use actix_server::{Server, ServerHandle};
-use actix_web::body::BoxBody;
+use actix_web::Error;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, init_service, read_body};
-use actix_web::{App, Error};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::{AppState, configure};
+use super::{AppState, app};
+use crate::config::TunnelConfig;
 use crate::identity;
-use crate::identity::attempts::AttemptLimiter;
-use crate::identity::scopes::Scope;
 use crate::identity::secrets::{hash_token, new_token};
+use crate::identity::{Scope, ScopeSet};
+use crate::server::tests::{plan, start_tree};
 use crate::store::models::{TokenRow, UserRow};
 use crate::store::testing::{database, user};
 use crate::store::{tokens, users};
@@ -40,7 +41,7 @@ pub struct Tokens {
     _directory: tempfile::TempDir,
 }
 
-/// A state whose supervisor does not answer, and the tokens that it knows.
+/// A state whose supervisor of tunnels does not answer, and the tokens that it knows.
 pub async fn state() -> (AppState, Tokens) {
     let database = database();
     let store = database.store.clone();
@@ -59,10 +60,10 @@ pub async fn state() -> (AppState, Tokens) {
         })
         .unwrap();
     let (_, agent) = identity::agents::enrol(&store, AGENT, &owner_id, false).await.unwrap();
+    let (mut state, _) = start_tree(plan(store, TunnelConfig::for_tests(20_000..=20_010)));
+    state.tell(identity::directory::Ping).await.unwrap();
     // The address of a context that never runs: its mailbox is closed.
-    let (_, tunnels) = watch::channel(Context::new().address());
-    let attempts = AttemptLimiter::default().start();
-    let state = AppState { store, tunnels, attempts, agent_path: crate::config::DEFAULT_AGENT_PATH.into() };
+    state.tunnels = watch::channel(Context::new().address()).1;
     (state, Tokens { admin: all.0, reader: reading.0, agent, _directory: database.directory })
 }
 
@@ -74,7 +75,7 @@ fn token_of(owner: &UserRow, name: &str, scopes: &[Scope]) -> (String, TokenRow)
         user_id: owner.id.clone(),
         name: name.to_owned(),
         token_hash: hash_token(&token),
-        scopes: Scope::join(scopes),
+        scopes: scopes.iter().copied().collect::<ScopeSet>().to_string(),
         created_at: 0,
         expires_at: None,
         last_used: None,
@@ -91,7 +92,7 @@ pub struct TestApi {
 impl TestApi {
     pub async fn start() -> Self {
         let (state, tokens) = state().await;
-        let app = init_service(App::new().configure(|cfg| configure(cfg, state))).await;
+        let app = init_service(app(state)).await;
         Self { app: Box::new(app), tokens }
     }
 
@@ -142,12 +143,14 @@ trait CallApp {
     fn call_app(&self, request: Request) -> Called<'_>;
 }
 
-impl<S> CallApp for S
+impl<S, B> CallApp for S
 where
-    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
+    S: Service<Request, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
 {
     fn call_app(&self, request: Request) -> Called<'_> {
-        Box::pin(self.call(request))
+        let called = self.call(request);
+        Box::pin(async move { Ok(called.await?.map_into_boxed_body()) })
     }
 }
 

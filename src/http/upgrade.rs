@@ -17,8 +17,8 @@ use actix_http::h1::{Codec, Message};
 use actix_http::{ConnectionType, HttpService, Request, Response};
 use actix_server::Server;
 use actix_service::{Service, ServiceFactory, map_config};
-use actix_web::dev::{AppConfig, ServiceResponse};
-use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
+use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::BytesMut;
 use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,17 +41,25 @@ const WRITE_BATCH: usize = 32 * 1024;
 
 /// Serve the API on `listener` with `workers` threads. The caller awaits the server and stops it by its handle.
 pub fn serve(listener: TcpListener, state: AppState, workers: usize) -> io::Result<Server> {
-    serve_app(listener, workers, move |cfg| super::configure(cfg, state.clone()))
+    serve_app(listener, workers, move || super::app(state.clone()))
 }
 
-fn serve_app<F>(listener: TcpListener, workers: usize, configure: F) -> io::Result<Server>
+fn serve_app<F, S, B>(listener: TcpListener, workers: usize, app: F) -> io::Result<Server>
 where
-    F: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+    F: Fn() -> App<S> + Clone + Send + 'static,
+    S: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<B>,
+            Error = actix_web::Error,
+            InitError = (),
+        > + 'static,
+    B: MessageBody + 'static,
 {
     let builder = Server::build().workers(workers.max(1)).shutdown_timeout(SHUTDOWN_TIME_S).disable_signals();
     let stopping = builder.graceful_shutdown_signal();
     let factory = move || {
-        let app = || map_config(App::new().configure(&configure), |()| AppConfig::default());
+        let app = || map_config(app(), |()| AppConfig::default());
         let stopping = stopping.clone();
         HttpService::build()
             // Without it an idle keep-alive connection holds up a graceful stop.
@@ -210,6 +218,7 @@ async fn linger(socket: &mut TcpStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::web;
     use futures_util::future::join_all;
 
     use super::*;
@@ -220,7 +229,7 @@ mod tests {
     }
 
     fn start_with(configure: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static) -> TestServer {
-        TestServer::start(|listener| serve_app(listener, 2, configure))
+        TestServer::start(|listener| serve_app(listener, 2, move || App::new().configure(&configure)))
     }
 
     fn routes(cfg: &mut web::ServiceConfig) {

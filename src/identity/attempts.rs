@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use crate::supervision::ChildGuard;
+
 /// This many failures within the window, and an address waits.
 pub const MOST_FAILURES: usize = 10;
 
@@ -112,9 +114,15 @@ pub struct Failed(pub IpAddr);
 pub struct Succeeded(pub IpAddr);
 
 /// Keeps the count of failures for the whole server.
-#[derive(Debug, Default)]
 pub struct AttemptLimiter {
     attempts: Attempts,
+    _guard: ChildGuard<&'static str>,
+}
+
+impl AttemptLimiter {
+    pub fn new(guard: ChildGuard<&'static str>) -> Self {
+        Self { attempts: Attempts::default(), _guard: guard }
+    }
 }
 
 impl Actor for AttemptLimiter {
@@ -229,7 +237,7 @@ mod tests {
 
     #[actix::test]
     async fn the_actor_answers() {
-        let limiter = AttemptLimiter::default().start();
+        let limiter = AttemptLimiter::new(ChildGuard::detached()).start();
         let from = address("192.0.2.1");
         for _ in 0..MOST_FAILURES {
             assert_eq!(limiter.send(MayTry(from)).await.unwrap(), Ok(()));

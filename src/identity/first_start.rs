@@ -1,6 +1,6 @@
 //! The first account, so that somebody can sign in.
 
-use super::policy::Role;
+use super::role::Role;
 use super::{passwords, secrets};
 use crate::clock::now_ms;
 use crate::config::Secret;
@@ -55,6 +55,10 @@ fn first_admin(password_hash: String) -> UserRow {
         active: true,
         created_at: now_ms(),
         last_sign_in: None,
+        max_tunnels: None,
+        max_desktops: None,
+        max_agents: None,
+        max_tokens: None,
     }
 }
 

@@ -1,19 +1,28 @@
-//! Who is asking, and what may they do? Accounts, passwords, tokens, agents.
+//! Who is asking, and what may they do? Accounts, passwords, sessions, tokens, agents.
 //!
-//! `policy`, `scopes`, `names` and the decision in `attempts` are pure; `caller` and `agents` ask the store.
+//! Pure: `policy`, `role`, `scopes`, `names`, `snapshot`, `limits`, and the decisions in `attempts`. The
+//! [`directory`] actor owns what is true and publishes it as a [`snapshot`]; everybody else reads that.
 
 pub mod agents;
 pub mod attempts;
+pub mod audit;
 pub mod caller;
+pub mod directory;
 pub mod first_start;
+pub mod hasher;
+pub mod limits;
 pub mod names;
+pub mod oidc;
 pub mod passwords;
 pub mod policy;
+pub mod role;
 pub mod scopes;
 pub mod secret_key;
 pub mod secrets;
+pub mod snapshot;
 
-pub use attempts::{AttemptLimiter, Failed, MayTry, Succeeded};
-pub use caller::{Caller, authenticate_token};
-pub use policy::Role;
-pub use scopes::Scope;
+pub use caller::{Caller, Credential};
+pub use directory::Directory;
+pub use role::Role;
+pub use scopes::{Scope, ScopeSet};
+pub use snapshot::Snapshot;

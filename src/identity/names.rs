@@ -30,6 +30,78 @@ pub fn is_client_id(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
+/// Names that no account gets but by `dockway admin` or the first start: they stand in URLs, or people take them for
+/// the house itself.
+const RESERVED: &[&str] = &[
+    "admin",
+    "administrator",
+    "anonymous",
+    "api",
+    "assets",
+    "audit",
+    "desktop",
+    "desktops",
+    "dockway",
+    "docs",
+    "events",
+    "healthz",
+    "login",
+    "logout",
+    "me",
+    "metrics",
+    "nobody",
+    "oidc",
+    "readyz",
+    "root",
+    "session",
+    "static",
+    "support",
+    "system",
+    "tokens",
+    "tunnels",
+    "users",
+];
+
+/// Whether nobody may take this name.
+pub fn is_reserved(username: &str) -> bool {
+    RESERVED.contains(&username)
+}
+
+/// A name for a new account: made from what a provider says, safe for URLs, and not `taken`.
+pub fn free_username(wanted: &str, taken: impl Fn(&str) -> bool) -> String {
+    let base = safe_username(wanted);
+    let numbered = (2_u64..).map(|number| {
+        let suffix = format!("-{number}");
+        let room = LONGEST_USERNAME - suffix.len();
+        let base = base.get(..room).unwrap_or(&base);
+        format!("{}{suffix}", base.trim_end_matches(SEPARATORS))
+    });
+    let mut names = std::iter::once(base.clone()).chain(numbered);
+    // A number that is free comes before u64 runs out.
+    names.find(|name| !is_reserved(name) && !taken(name)).unwrap_or(base)
+}
+
+/// What may stand inside a name but not at its ends.
+const SEPARATORS: [char; 2] = ['.', '-'];
+
+/// The part before an `@`, in lower case; what may not stand in a name becomes `-`.
+fn safe_username(wanted: &str) -> String {
+    let local = wanted.split('@').next().unwrap_or_default();
+    let mut name = String::new();
+    for character in local.chars().flat_map(char::to_lowercase).take(LONGEST_USERNAME) {
+        match character {
+            'a'..='z' | '0'..='9' | '.' => name.push(character),
+            // Not two in a row for one odd character of several bytes or several of them.
+            _ if !name.ends_with('-') => name.push('-'),
+            _ => {}
+        }
+    }
+    match name.trim_matches(SEPARATORS) {
+        "" => "user".to_owned(),
+        trimmed => trimmed.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +116,43 @@ mod tests {
         for wrong in ["", "-a", "a-", ".a", "a.", ".", "Alice", "a_b", "a b", "ä", "a\n", "a/b", too_long.as_str()] {
             assert!(!is_username(wrong), "{wrong}");
         }
+    }
+
+    #[test]
+    fn names_for_whom_a_provider_knows() {
+        let longest = "a".repeat(40);
+        let cases = [
+            ("alice", "alice"),
+            ("Alice@example.org", "alice"),
+            ("alice.b-c", "alice.b-c"),
+            ("Älice Müller", "lice-m-ller"),
+            ("../../etc/passwd", "etc-passwd"),
+            ("bob\0'; DROP TABLE users;--", "bob-drop-table-users"),
+            ("<script>", "script"),
+            ("", "user"),
+            ("@", "user"),
+            ("日本", "user"),
+            ("admin", "admin-2"),
+            ("API", "api-2"),
+            (longest.as_str(), &longest[..32]),
+        ];
+        for (wanted, expected) in cases {
+            let name = free_username(wanted, |_| false);
+            assert_eq!(name, expected, "{wanted}");
+            assert!(is_username(&name) && !is_reserved(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_taken_name_gets_a_number() {
+        let taken = ["alice", "alice-2", "admin-2"];
+        assert_eq!(free_username("alice", |name| taken.contains(&name)), "alice-3");
+        assert_eq!(free_username("admin", |name| taken.contains(&name)), "admin-3");
+        let longest = "a".repeat(32);
+        let name = free_username(&longest, |name| name == longest);
+        assert_eq!(name, format!("{}-2", "a".repeat(30)));
+        let dotted = format!("{}.bc", "a".repeat(29));
+        assert_eq!(free_username(&dotted, |name| name == dotted), format!("{}-2", "a".repeat(29)));
     }
 
     #[test]

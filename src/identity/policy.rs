@@ -1,135 +1,340 @@
-//! May this account do this? Pure, and the only place that knows.
+//! May this actor do this to that object? Pure, and the only place that knows.
+//!
+//! Every HTTP handler, the gateway and the agents' endpoint ask [`may`]. Who may not even see an object is told that
+//! there is none ([`Denied::Hidden`]), so that names do not leak.
 
-use std::fmt;
-use std::str::FromStr;
+use super::role::Role;
+use super::scopes::{Scope, ScopeSet};
+use crate::store::models::{AgentRow, TokenRow};
 
-use super::scopes::Scope;
-
-/// What an account is.
+/// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Admin,
-    User,
+pub enum Actor<'a> {
+    Nobody,
+    Person {
+        user_id: &'a str,
+        role: Role,
+        by: Means,
+    },
+    /// A program that showed the token of this agent.
+    Agent {
+        client_id: &'a str,
+        /// Whether its owner's account is active.
+        owner_active: bool,
+    },
+}
+
+/// How a person came to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// A browser that signed in.
+    Session,
+    Token(ScopeSet),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    ListTunnels,
+    ReadTunnel,
+    CreateTunnel,
+    ChangeTunnel,
+    DeleteTunnel,
+    CutConnection,
+
+    ListAgents,
+    ReadAgent,
+    EnrolAgent,
+    /// Make tunnels through it.
+    UseAgent,
+    /// Give it to all, take it from all, or give it to somebody else.
+    ShareAgent,
+    RotateAgent,
+    RemoveAgent,
+    /// Open the agents' WebSocket under its name.
+    ConnectAgent,
+
+    /// Who am I, and what do I have?
+    ReadSelf,
+    ChangePassword,
+    /// Sign out of every browser.
+    EndSessions,
+    /// Let an OpenID provider sign one in, or no longer.
+    LinkProvider,
+    ReadEvents,
+
+    ListTokens,
+    ReadToken,
+    CreateToken,
+    RevokeToken,
+
+    ListUsers,
+    ReadUser,
+    CreateUser,
+    ChangeUser,
+    DeleteUser,
+    ReadAudit,
+}
+
+/// What it is to be done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object<'a> {
+    /// Nothing that exists yet, or a list of which each item is asked about by itself.
+    None,
+    Owned {
+        owner_id: &'a str,
+    },
+    Agent {
+        client_id: &'a str,
+        owner_id: &'a str,
+        shared: bool,
+    },
+    /// A token that exists, or that is asked for.
+    Token {
+        owner_id: &'a str,
+        scopes: ScopeSet,
+    },
+}
+
+impl<'a> Object<'a> {
+    pub fn of_agent(row: &'a AgentRow) -> Self {
+        Self::Agent { client_id: &row.client_id, owner_id: &row.owner_id, shared: row.shared }
+    }
+
+    pub fn of_token(row: &'a TokenRow) -> Self {
+        Self::Token { owner_id: &row.user_id, scopes: ScopeSet::of_row(&row.scopes) }
+    }
+}
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    Allow,
+    Deny(Denied),
 }
 
 /// Why something is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    #[error("this needs an account with the role `admin`")]
-    Role,
+    #[error("sign in, or send a token")]
+    SignIn,
     #[error("this token lacks the scope `{0}`")]
     Scope(Scope),
+    #[error("this needs an account with the role `admin`")]
+    Role,
+    #[error("only a signed-in browser may do this, no token")]
+    Session,
+    #[error("only its owner or an administrator may do this")]
+    Owner,
+    #[error("a token makes no other that may do more than itself")]
+    Wider,
+    #[error("the account that it belongs to is not active")]
+    Inactive,
+    /// To be answered as if there were no such thing.
+    #[error("there is no such thing")]
+    Hidden,
 }
 
-/// Whether an account of this role, with a token of these scopes, may do what needs that scope. The scope `admin`
-/// includes all others. For now only administrators may do anything.
-///
-/// # Errors
-/// What is lacking.
-pub fn may(role: Role, scopes: &[Scope], needed: Scope) -> Result<(), Denied> {
-    if role != Role::Admin {
-        return Err(Denied::Role);
+/// What an action needs of whoever asks, whatever the object.
+enum Need {
+    /// A token with this scope, or a session.
+    Scope(Scope),
+    /// An administrator, and of a token the scope `admin`.
+    Admin,
+    /// A session.
+    Session,
+    /// Any token, or a session.
+    Anybody,
+    /// An agent's token.
+    Agent,
+}
+
+impl Action {
+    /// As the audit log names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ListTunnels => "tunnel.list",
+            Self::ReadTunnel => "tunnel.read",
+            Self::CreateTunnel => "tunnel.create",
+            Self::ChangeTunnel => "tunnel.change",
+            Self::DeleteTunnel => "tunnel.delete",
+            Self::CutConnection => "connection.cut",
+            Self::ListAgents => "agent.list",
+            Self::ReadAgent => "agent.read",
+            Self::EnrolAgent => "agent.enrol",
+            Self::UseAgent => "agent.use",
+            Self::ShareAgent => "agent.share",
+            Self::RotateAgent => "agent.rotate",
+            Self::RemoveAgent => "agent.remove",
+            Self::ConnectAgent => "agent.connect",
+            Self::ReadSelf => "self.read",
+            Self::ChangePassword => "password.change",
+            Self::EndSessions => "session.end_all",
+            Self::LinkProvider => "identity.link",
+            Self::ReadEvents => "events.read",
+            Self::ListTokens => "token.list",
+            Self::ReadToken => "token.read",
+            Self::CreateToken => "token.create",
+            Self::RevokeToken => "token.revoke",
+            Self::ListUsers => "user.list",
+            Self::ReadUser => "user.read",
+            Self::CreateUser => "user.create",
+            Self::ChangeUser => "user.change",
+            Self::DeleteUser => "user.delete",
+            Self::ReadAudit => "audit.read",
+        }
     }
-    if scopes.contains(&needed) || scopes.contains(&Scope::Admin) {
-        return Ok(());
+
+    /// Whether it only looks. Everything else is written to the audit log.
+    pub const fn only_reads(self) -> bool {
+        matches!(
+            self,
+            Self::ListTunnels
+                | Self::ReadTunnel
+                | Self::ListAgents
+                | Self::ReadAgent
+                | Self::ReadSelf
+                | Self::ReadEvents
+                | Self::ListTokens
+                | Self::ReadToken
+                | Self::ListUsers
+                | Self::ReadUser
+                | Self::ReadAudit
+        )
     }
-    Err(Denied::Scope(needed))
+
+    const fn need(self) -> Need {
+        match self {
+            Self::ListTunnels | Self::ReadTunnel | Self::ListAgents | Self::ReadAgent => {
+                Need::Scope(Scope::TunnelsRead)
+            }
+            Self::CreateTunnel
+            | Self::ChangeTunnel
+            | Self::DeleteTunnel
+            | Self::CutConnection
+            | Self::EnrolAgent
+            | Self::UseAgent
+            | Self::ShareAgent
+            | Self::RotateAgent
+            | Self::RemoveAgent => Need::Scope(Scope::TunnelsWrite),
+            Self::ConnectAgent => Need::Agent,
+            Self::ReadSelf
+            | Self::ReadEvents
+            | Self::ListTokens
+            | Self::ReadToken
+            | Self::CreateToken
+            | Self::RevokeToken => Need::Anybody,
+            Self::ChangePassword | Self::EndSessions | Self::LinkProvider => Need::Session,
+            Self::ListUsers
+            | Self::ReadUser
+            | Self::CreateUser
+            | Self::ChangeUser
+            | Self::DeleteUser
+            | Self::ReadAudit => Need::Admin,
+        }
+    }
+}
+
+/// Whether `actor` may do `action` to `object`.
+pub fn may(actor: Actor<'_>, action: Action, object: Object<'_>) -> Decision {
+    match refusal(actor, action, object) {
+        None => Decision::Allow,
+        Some(denied) => Decision::Deny(denied),
+    }
+}
+
+fn refusal(actor: Actor<'_>, action: Action, object: Object<'_>) -> Option<Denied> {
+    match (actor, action.need()) {
+        (Actor::Nobody, _) => Some(Denied::SignIn),
+        (Actor::Agent { client_id, owner_active }, Need::Agent) => agent_refusal(client_id, owner_active, object),
+        (Actor::Agent { .. }, _) | (Actor::Person { .. }, Need::Agent) => Some(Denied::SignIn),
+        (Actor::Person { user_id, role, by }, need) => {
+            lacking(role, by, need).or_else(|| object_refusal(Person { user_id, role, by }, action, object))
+        }
+    }
+}
+
+fn agent_refusal(client_id: &str, owner_active: bool, object: Object<'_>) -> Option<Denied> {
+    match object {
+        Object::Agent { client_id: wanted, .. } if wanted == client_id => (!owner_active).then_some(Denied::Inactive),
+        _ => Some(Denied::SignIn),
+    }
+}
+
+fn lacking(role: Role, by: Means, need: Need) -> Option<Denied> {
+    let scope = match need {
+        Need::Anybody | Need::Agent => return None,
+        Need::Session => return matches!(by, Means::Token(_)).then_some(Denied::Session),
+        Need::Scope(scope) => scope,
+        Need::Admin if role != Role::Admin => return Some(Denied::Role),
+        Need::Admin => Scope::Admin,
+    };
+    match by {
+        Means::Token(scopes) if !scopes.allows(scope) => Some(Denied::Scope(scope)),
+        _ => None,
+    }
+}
+
+/// A person that has what the action needs by itself.
+#[derive(Clone, Copy)]
+struct Person<'a> {
+    user_id: &'a str,
+    role: Role,
+    by: Means,
+}
+
+impl Person<'_> {
+    /// An administrator's token without the scope `admin` reaches only what is the owner's.
+    fn is_admin(self) -> bool {
+        self.role == Role::Admin
+            && match self.by {
+                Means::Session => true,
+                Means::Token(scopes) => scopes.allows(Scope::Admin),
+            }
+    }
+
+    fn reaches(self, owner_id: &str) -> bool {
+        self.user_id == owner_id || self.is_admin()
+    }
+}
+
+fn object_refusal(person: Person<'_>, action: Action, object: Object<'_>) -> Option<Denied> {
+    match object {
+        Object::None => None,
+        Object::Owned { owner_id } => (!person.reaches(owner_id)).then_some(Denied::Hidden),
+        Object::Agent { owner_id, shared, .. } => shared_refusal(person, action, owner_id, shared),
+        Object::Token { owner_id, scopes } => token_refusal(person, action, owner_id, scopes),
+    }
+}
+
+fn shared_refusal(person: Person<'_>, action: Action, owner_id: &str, shared: bool) -> Option<Denied> {
+    if !shared && !person.reaches(owner_id) {
+        return Some(Denied::Hidden);
+    }
+    match action {
+        Action::ReadAgent | Action::UseAgent => None,
+        Action::ShareAgent => (!person.is_admin()).then_some(Denied::Role),
+        _ => (!person.reaches(owner_id)).then_some(Denied::Owner),
+    }
+}
+
+/// A token reaches those tokens of its owner that may do no more than itself.
+fn token_refusal(person: Person<'_>, action: Action, owner_id: &str, wanted: ScopeSet) -> Option<Denied> {
+    let own = person.user_id == owner_id;
+    let narrower = match person.by {
+        Means::Session => true,
+        Means::Token(scopes) => scopes.covers(wanted),
+    };
+    match action {
+        Action::CreateToken if !own => Some(Denied::Owner),
+        Action::CreateToken if wanted.allows(Scope::Admin) && person.role != Role::Admin => Some(Denied::Role),
+        Action::CreateToken => (!narrower).then_some(Denied::Wider),
+        _ => (!(own && narrower || person.is_admin())).then_some(Denied::Hidden),
+    }
 }
 
 /// What a token gets that was asked for without naming scopes.
-pub fn default_scopes(role: Role) -> Vec<Scope> {
-    let mut scopes = vec![Scope::TunnelsRead, Scope::TunnelsWrite];
-    if role == Role::Admin {
-        scopes.push(Scope::Admin);
-    }
-    scopes
-}
-
-/// Whether an account of this role may have a token with this scope.
-///
-/// # Errors
-/// `Role` for the scope `admin` and no administrator.
-pub fn may_grant(role: Role, scope: Scope) -> Result<(), Denied> {
-    if scope == Scope::Admin && role != Role::Admin { Err(Denied::Role) } else { Ok(()) }
-}
-
-impl Role {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::User => "user",
-        }
-    }
-
-    /// As a row has it. An unknown word gives the fewest rights.
-    pub fn of_row(text: &str) -> Self {
-        text.parse().unwrap_or(Self::User)
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// This text names no role.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no role; there are admin, user")]
-pub struct UnknownRole(pub String);
-
-impl FromStr for Role {
-    type Err = UnknownRole;
-
-    fn from_str(text: &str) -> Result<Self, UnknownRole> {
-        match text {
-            "admin" => Ok(Self::Admin),
-            "user" => Ok(Self::User),
-            other => Err(UnknownRole(other.to_owned())),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use Scope::{Admin, DesktopsRead, TunnelsRead, TunnelsWrite};
-
-    #[test]
-    fn who_may_what() {
-        type Case = (Role, &'static [Scope], Scope, Result<(), Denied>);
-        let cases: &[Case] = &[
-            (Role::Admin, &[TunnelsRead], TunnelsRead, Ok(())),
-            (Role::Admin, &[TunnelsRead], TunnelsWrite, Err(Denied::Scope(TunnelsWrite))),
-            (Role::Admin, &[TunnelsWrite], TunnelsRead, Err(Denied::Scope(TunnelsRead))),
-            (Role::Admin, &[TunnelsRead, TunnelsWrite], Admin, Err(Denied::Scope(Admin))),
-            (Role::Admin, &[Admin], Admin, Ok(())),
-            (Role::Admin, &[Admin], TunnelsWrite, Ok(())),
-            (Role::Admin, &[Admin], DesktopsRead, Ok(())),
-            (Role::Admin, &[], TunnelsRead, Err(Denied::Scope(TunnelsRead))),
-            (Role::User, &[TunnelsRead], TunnelsRead, Err(Denied::Role)),
-            (Role::User, &[Admin], Admin, Err(Denied::Role)),
-        ];
-        for (role, scopes, needed, expected) in cases {
-            assert_eq!(may(*role, scopes, *needed), *expected, "{role} {scopes:?} {needed}");
-        }
-    }
-
-    #[test]
-    fn what_tokens_get() {
-        assert_eq!(default_scopes(Role::User), [TunnelsRead, TunnelsWrite]);
-        assert_eq!(default_scopes(Role::Admin), [TunnelsRead, TunnelsWrite, Admin]);
-        assert_eq!(may_grant(Role::User, Admin), Err(Denied::Role));
-        assert_eq!(may_grant(Role::User, TunnelsWrite), Ok(()));
-        assert_eq!(may_grant(Role::Admin, Admin), Ok(()));
-    }
-
-    #[test]
-    fn roles_in_rows() {
-        for role in [Role::Admin, Role::User] {
-            assert_eq!(role.as_str().parse(), Ok(role));
-        }
-        assert_eq!(Role::of_row("owner"), Role::User);
-        assert!("Admin".parse::<Role>().is_err());
-    }
+pub fn default_scopes(role: Role) -> ScopeSet {
+    let all = Scope::ALL.into_iter();
+    all.filter(|scope| *scope != Scope::Admin || role == Role::Admin).collect()
 }

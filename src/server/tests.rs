@@ -2,22 +2,35 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::*;
+use crate::config::{DEFAULT_AGENT_PATH, IdentityConfig, Limits, RoleLimits, SessionConfig, TunnelConfig};
+use crate::http::AppState;
 use crate::tunnel::tests::Panic;
 use crate::tunnel::tests::raw_agent::RawAgent;
 use crate::tunnel::tests::rig::{PATIENCE, Rig, assert_reset, target, until, user_of};
 use crate::tunnel::view::TunnelState;
 use crate::wire::codes::SessionClose;
 
+/// What a tree for tests is built from, with default settings.
+pub(crate) fn plan(store: Store, tunnel: TunnelConfig) -> Plan {
+    let limits = RoleLimits {
+        user: Limits { tunnels: Some(20), desktops: Some(3), agents: Some(10), tokens: Some(20) },
+        admin: Limits { tunnels: None, desktops: Some(10), agents: None, tokens: Some(100) },
+    };
+    let sessions = SessionConfig { idle: Duration::from_secs(3600), lifetime: Duration::from_secs(86_400) };
+    let http =
+        Settings { agent_path: DEFAULT_AGENT_PATH.into(), public_url: None, trusted_proxies: Vec::new(), limits };
+    Plan { store, tunnel, identity: IdentityConfig { sessions, limits, oidc: Vec::new() }, http }
+}
+
 /// The tree as [`serve`] starts it, for the tests of its parts.
-pub(crate) fn start_tree(
-    config: TunnelConfig,
-    store: Store,
-) -> (watch::Receiver<Addr<TunnelSupervisor>>, watch::Receiver<()>) {
-    Root::start_tree(config, store)
+pub(crate) fn start_tree(plan: Plan) -> (AppState, watch::Receiver<()>) {
+    Root::start_tree(plan)
 }
 
 /// Make the supervisor panic, and wait for the next.

@@ -19,6 +19,9 @@ pub enum StoreError {
     /// Tunnels need the row.
     #[error("{tunnels} tunnel(s) need it")]
     InUse { tunnels: usize },
+    /// Agents and tunnels belong to the account.
+    #[error("{agents} agent(s) and {tunnels} tunnel(s) belong to it")]
+    Owns { agents: usize, tunnels: usize },
     /// A defect of this program or of its schema.
     #[error("{0}")]
     Internal(String),
@@ -82,7 +85,7 @@ impl From<diesel::ConnectionError> for StoreError {
     }
 }
 
-/// A caller handles `Duplicate`, `Missing` and `InUse` itself, since only it knows what they mean; one that reaches
+/// A caller handles `Duplicate`, `Missing`, `InUse` and `Owns` itself, since only it knows what they mean; one that reaches
 /// this far is a defect.
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {

@@ -4,11 +4,14 @@
 //! one from its pool, away from the threads that serve sockets. Only SQL that PostgreSQL would take too.
 
 pub mod agents;
+pub mod audit;
 mod connection;
 mod error;
+pub mod identities;
 pub mod models;
 pub mod proxies;
 mod schema;
+pub mod sessions;
 mod settings;
 #[cfg(test)]
 pub(crate) mod testing;

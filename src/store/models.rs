@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::schema::{agents, api_tokens, proxies, users};
+use super::schema::{agents, api_tokens, audit_log, identities, proxies, sessions, users};
 
 /// A tunnel that should be.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
@@ -60,6 +60,53 @@ pub struct UserRow {
     pub active: bool,
     pub created_at: i64,
     pub last_sign_in: Option<i64>,
+    /// The most tunnels of this person; None: the limit of the role. The three below likewise.
+    pub max_tunnels: Option<i32>,
+    pub max_desktops: Option<i32>,
+    pub max_agents: Option<i32>,
+    pub max_tokens: Option<i32>,
+}
+
+/// What an OpenID provider calls a person, and whose account that is.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = identities)]
+pub struct IdentityRow {
+    /// Name of the provider in the settings.
+    pub provider: String,
+    /// The provider's `sub`, which it never gives to anybody else.
+    pub subject: String,
+    pub user_id: String,
+    pub created_at: i64,
+}
+
+/// A person who is signed in with a browser.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = sessions)]
+pub struct SessionRow {
+    /// SHA-256 of the session's id, hex; the id itself is only in the browser's cookie.
+    pub id_hash: String,
+    pub user_id: String,
+    pub created_at: i64,
+    pub last_used: i64,
+    /// When it ends even if it is used.
+    pub expires_at: i64,
+    /// `password`, or the name of an OpenID provider.
+    pub method: String,
+}
+
+/// What somebody did. Written once and never changed.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = audit_log, treat_none_as_default_value = false)]
+pub struct AuditRow {
+    /// Rises with every entry.
+    pub id: i64,
+    pub at: i64,
+    pub actor: String,
+    pub action: String,
+    pub object: Option<String>,
+    pub address: Option<String>,
+    pub outcome: String,
+    pub detail: Option<String>,
 }
 
 /// An API token of a user.

@@ -18,6 +18,43 @@ diesel::table! {
         active -> Bool,
         created_at -> BigInt,
         last_sign_in -> Nullable<BigInt>,
+        max_tunnels -> Nullable<Integer>,
+        max_desktops -> Nullable<Integer>,
+        max_agents -> Nullable<Integer>,
+        max_tokens -> Nullable<Integer>,
+    }
+}
+
+diesel::table! {
+    identities (provider, subject) {
+        provider -> Text,
+        subject -> Text,
+        user_id -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    sessions (id_hash) {
+        id_hash -> Text,
+        user_id -> Text,
+        created_at -> BigInt,
+        last_used -> BigInt,
+        expires_at -> BigInt,
+        method -> Text,
+    }
+}
+
+diesel::table! {
+    audit_log (id) {
+        id -> BigInt,
+        at -> BigInt,
+        actor -> Text,
+        action -> Text,
+        object -> Nullable<Text>,
+        address -> Nullable<Text>,
+        outcome -> Text,
+        detail -> Nullable<Text>,
     }
 }
 

@@ -39,6 +39,10 @@ pub(crate) fn user(username: &str) -> UserRow {
         active: true,
         created_at: 1,
         last_sign_in: None,
+        max_tunnels: None,
+        max_desktops: None,
+        max_agents: None,
+        max_tokens: None,
     }
 }
 

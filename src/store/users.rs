@@ -2,8 +2,9 @@
 
 use diesel::prelude::*;
 
+use super::connection::write_transaction;
 use super::models::UserRow;
-use super::schema::users;
+use super::schema::{agents, proxies, users};
 use super::{Connection, StoreError};
 
 /// All accounts, by name.
@@ -47,6 +48,51 @@ pub fn set_password_hash(c: &mut Connection, id: &str, password_hash: &str) -> R
 /// Those of the database.
 pub fn count(c: &mut Connection) -> Result<i64, StoreError> {
     Ok(users::table.count().get_result(c)?)
+}
+
+/// Store an account's row as it is now, but for its name and when it last signed in.
+///
+/// # Errors
+/// `Missing` without the account.
+pub fn update(c: &mut Connection, row: &UserRow) -> Result<(), StoreError> {
+    let values = (
+        users::display_name.eq(&row.display_name),
+        users::email.eq(&row.email),
+        users::password_hash.eq(&row.password_hash),
+        users::role.eq(&row.role),
+        users::active.eq(row.active),
+        (
+            users::max_tunnels.eq(row.max_tunnels),
+            users::max_desktops.eq(row.max_desktops),
+            users::max_agents.eq(row.max_agents),
+            users::max_tokens.eq(row.max_tokens),
+        ),
+    );
+    super::one_row(diesel::update(users::table.find(&row.id)).set(values).execute(c)?)
+}
+
+/// Store when somebody signed in to an account, in milliseconds since 1970.
+///
+/// # Errors
+/// `Missing` without the account.
+pub fn note_sign_in(c: &mut Connection, id: &str, at: i64) -> Result<(), StoreError> {
+    super::one_row(diesel::update(users::table.find(id)).set(users::last_sign_in.eq(at)).execute(c)?)
+}
+
+/// Remove an account, and with it its sessions, tokens and identities.
+///
+/// # Errors
+/// `Owns` while it has agents or tunnels; `Missing` without it.
+pub fn remove(c: &mut Connection, id: &str) -> Result<(), StoreError> {
+    write_transaction(c, |c| {
+        let agents: i64 = agents::table.filter(agents::owner_id.eq(id)).count().get_result(c)?;
+        let tunnels: i64 = proxies::table.filter(proxies::owner_id.eq(id)).count().get_result(c)?;
+        if agents > 0 || tunnels > 0 {
+            let number = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
+            return Err(StoreError::Owns { agents: number(agents), tunnels: number(tunnels) });
+        }
+        super::one_row(diesel::delete(users::table.find(id)).execute(c)?)
+    })
 }
 
 #[cfg(test)]

@@ -34,6 +34,13 @@ pub struct TunnelChanges {
     pub enabled: Option<bool>,
 }
 
+impl TunnelChanges {
+    /// Whether the agent is asked for something that it was not asked for before.
+    pub fn needs_agent(&self) -> bool {
+        self.remote_host.is_some() || self.remote_port.is_some() || self.enabled == Some(true)
+    }
+}
+
 /// Make a tunnel. Its listener is bound and its row stored when this answers.
 #[derive(Message)]
 #[rtype(result = "Result<TunnelView, Error>")]
@@ -41,6 +48,8 @@ pub struct CreateTunnel {
     pub tunnel: NewTunnel,
     /// Id of the user who asked.
     pub owner_id: String,
+    /// The most tunnels that this user may have.
+    pub limit: Option<u32>,
 }
 
 #[derive(Message)]

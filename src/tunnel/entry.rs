@@ -145,6 +145,9 @@ impl Tunnel {
         TunnelView {
             proxy_id: self.row.proxy_id.clone(),
             client_id: self.row.client_id.clone(),
+            // Only HTTP shows names.
+            owner: String::new(),
+            owner_id: self.row.owner_id.clone(),
             name: self.row.name.clone(),
             protocol: self.row.protocol.clone(),
             remote_host: self.row.remote_host.clone(),

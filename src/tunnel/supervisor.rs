@@ -19,15 +19,17 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
-use self::sessions::SessionEntry;
 pub use self::sessions::{SessionDraining, SessionKey, SessionUp};
+use self::sessions::{SessionEntry, accounts_changed};
 use super::agent_session::SessionParent;
 use super::entry::Tunnel;
 use super::estate::Estate;
 use crate::clock::now_ms;
 use crate::config::TunnelConfig;
+use crate::events::Publisher;
+use crate::identity::Snapshot;
 use crate::store::models::ProxyRow;
 use crate::store::{Store, StoreError, proxies};
 use crate::supervision::{ChildDown, ChildGuard};
@@ -35,8 +37,6 @@ use crate::wire::codes::OpenFailure;
 
 /// Counters are stored this often, and at the end.
 const TOTALS_INTERVAL: Duration = Duration::from_secs(10);
-/// What an administration command changed in the database is noticed this soon.
-const REVISION_INTERVAL: Duration = Duration::from_secs(1);
 /// A database that cannot be read after a restart is tried again.
 const LOAD_RETRY: Duration = Duration::from_secs(2);
 /// Microseconds in a millisecond.
@@ -60,15 +60,22 @@ pub struct TunnelSupervisor {
     numbers: Arc<AtomicU64>,
     /// Changes to tunnels happen one at a time, so that a port is not taken twice nor a row changed under another.
     turn: Arc<Semaphore>,
-    revision: Option<i64>,
-    loaded: bool,
+    /// Which agents there are and what their tokens are.
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    events: Publisher,
     stopping: bool,
     /// Last: the server hears of the end when everything else is gone.
-    _guard: ChildGuard<()>,
+    _guard: ChildGuard<&'static str>,
 }
 
 impl TunnelSupervisor {
-    pub fn new(config: TunnelConfig, store: Store, parent: Recipient<ChildDown<()>>) -> Self {
+    pub fn new(
+        config: TunnelConfig,
+        store: Store,
+        snapshot: watch::Receiver<Arc<Snapshot>>,
+        events: Publisher,
+        guard: ChildGuard<&'static str>,
+    ) -> Self {
         let first_number = u64::try_from(now_ms()).unwrap_or(0) * MICROS;
         Self {
             config,
@@ -77,10 +84,10 @@ impl TunnelSupervisor {
             sessions: HashMap::new(),
             numbers: Arc::new(AtomicU64::new(first_number)),
             turn: Arc::new(Semaphore::new(1)),
-            revision: None,
-            loaded: false,
+            snapshot,
+            events,
             stopping: false,
-            _guard: ChildGuard::new((), parent, ()),
+            _guard: guard,
         }
     }
 
@@ -103,7 +110,6 @@ impl TunnelSupervisor {
     fn load_rows(&mut self, rows: Result<Vec<ProxyRow>, StoreError>, ctx: &mut Context<Self>) {
         match rows {
             Ok(rows) => {
-                self.loaded = true;
                 rows.into_iter().for_each(|row| self.add(Tunnel::new(row, None), ctx));
             }
             Err(error) => {
@@ -135,7 +141,7 @@ impl Actor for TunnelSupervisor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.load(ctx);
         ctx.run_interval(TOTALS_INTERVAL, Self::store_totals);
-        ctx.run_interval(REVISION_INTERVAL, Self::look_at_revision);
+        ctx.add_stream(accounts_changed(self.snapshot.clone()));
     }
 }
 

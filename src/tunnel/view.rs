@@ -22,6 +22,10 @@ pub enum TunnelState {
 pub struct TunnelView {
     pub proxy_id: String,
     pub client_id: String,
+    /// Name of the user it belongs to.
+    pub owner: String,
+    #[serde(skip)]
+    pub owner_id: String,
     #[schema(required)]
     pub name: Option<String>,
     pub protocol: String,

@@ -20,6 +20,7 @@ use super::super::view::{ConnectionView, TunnelView};
 use super::TunnelSupervisor;
 use crate::clock::now_ms;
 use crate::error::Error;
+use crate::identity::limits::{self, Limited};
 use crate::store::models::ProxyRow;
 use crate::store::{StoreError, proxies};
 use crate::wire::codes::ResetCode;
@@ -50,6 +51,11 @@ impl TunnelSupervisor {
         };
         self.check_port(port, None)?;
         Ok((bind_port(address, port)?, port))
+    }
+
+    fn check_limit(&self, owner_id: &str, limit: Option<u32>) -> Result<(), Error> {
+        let present = self.tunnels.values().filter(|tunnel| tunnel.row.owner_id == owner_id).count();
+        limits::check(Limited::Tunnels, limit, present)
     }
 
     fn prepare_create(&self, new: NewTunnel, owner_id: String) -> Result<(ProxyRow, TcpListener), Error> {
@@ -100,13 +106,15 @@ pub(super) async fn turn(semaphore: Arc<tokio::sync::Semaphore>) -> Option<Owned
 impl Handler<CreateTunnel> for TunnelSupervisor {
     type Result = ResponseActFuture<Self, Result<TunnelView, Error>>;
 
-    fn handle(&mut self, CreateTunnel { tunnel, owner_id }: CreateTunnel, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, create: CreateTunnel, _: &mut Self::Context) -> Self::Result {
+        let CreateTunnel { tunnel, owner_id, limit } = create;
         if self.stopping {
             return Box::pin(actix::fut::ready(Err(stopping())));
         }
         let create = turn(self.turn.clone()).into_actor(self).then(move |permit, supervisor, _| {
             let client_id = tunnel.client_id.clone();
-            let prepared = supervisor.prepare_create(tunnel, owner_id);
+            let prepared =
+                supervisor.check_limit(&owner_id, limit).and_then(|()| supervisor.prepare_create(tunnel, owner_id));
             let store = supervisor.store.clone();
             let insert = async move {
                 let (row, listener) = prepared?;

@@ -1,9 +1,10 @@
 //! Live agent sessions: the newest login of an agent serves its tunnels; removal and rotation cut it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix::prelude::*;
+use futures_util::Stream;
+use tokio::sync::watch;
 
 use super::super::agent_session::AgentLogin;
 use super::super::commands::{ListSessions, RevokeAgent};
@@ -11,8 +12,10 @@ use super::super::messages::{SessionHandle, SessionStatus};
 use super::super::view::SessionView;
 use super::TunnelSupervisor;
 use crate::clock::now_ms;
-use crate::store::models::AgentRow;
-use crate::store::{StoreError, agents};
+use crate::identity::Snapshot;
+use crate::identity::agents::may_connect;
+use crate::identity::policy::Decision;
+use crate::store::agents;
 use crate::supervision::{Cause, ChildDown};
 use crate::wire::codes::SessionClose;
 
@@ -113,43 +116,38 @@ impl TunnelSupervisor {
         ctx.spawn(write.into_actor(self));
     }
 
-    /// Has another connection or program changed the database?
-    pub(super) fn look_at_revision(&mut self, ctx: &mut Context<Self>) {
-        if !self.loaded {
-            return;
-        }
-        let (store, known, asked) = (self.store.clone(), self.revision, now_ms());
-        let look = async move {
-            let revision = store.revision().await?;
-            if known == Some(revision) {
-                return Ok(None);
-            }
-            Ok(Some((revision, store.run(agents::list).await?)))
-        };
-        ctx.spawn(look.into_actor(self).map(move |changed: Result<_, StoreError>, supervisor, _| match changed {
-            Ok(None) => {}
-            Ok(Some((revision, rows))) => {
-                supervisor.revision = Some(revision);
-                supervisor.agents_are(&rows, asked);
-            }
-            Err(error) => tracing::warn!(%error, "changes in the database are not noticed now"),
-        }));
+    /// Whether the agent of a login may still be connected.
+    fn is_valid(&self, login: &AgentLogin) -> bool {
+        let snapshot = self.snapshot.borrow();
+        let row = snapshot.agent(&login.client_id).filter(|row| row.token_hash == login.token_hash);
+        row.is_some_and(|row| may_connect(&snapshot, row) == Decision::Allow)
     }
+}
 
-    /// Cut sessions whose agent was removed or has another token, unless they began after the agents were `read`.
-    fn agents_are(&mut self, rows: &[AgentRow], read: i64) {
-        let hashes: HashMap<&str, &str> =
-            rows.iter().map(|row| (row.client_id.as_str(), row.token_hash.as_str())).collect();
-        let revoked = |(client, entry): (&String, &SessionEntry)| {
-            let valid = hashes.get(client.as_str()).is_some_and(|hash| *hash == entry.login.token_hash);
-            (!valid && entry.since < read).then(|| client.clone())
-        };
+/// The accounts or agents have changed.
+pub(super) struct AccountsChanged;
+
+/// Yields whenever another snapshot was published, and ends with its publisher.
+pub(super) fn accounts_changed(snapshot: watch::Receiver<Arc<Snapshot>>) -> impl Stream<Item = AccountsChanged> {
+    futures_util::stream::unfold(snapshot, |mut snapshot| async move {
+        snapshot.changed().await.ok().map(|()| (AccountsChanged, snapshot))
+    })
+}
+
+impl StreamHandler<AccountsChanged> for TunnelSupervisor {
+    /// Cut sessions whose agent was removed or has another token, or whose owner's account is not active any more.
+    fn handle(&mut self, _: AccountsChanged, _: &mut Self::Context) {
+        let revoked =
+            |(client, entry): (&String, &SessionEntry)| (!self.is_valid(&entry.login)).then(|| client.clone());
         let clients: Vec<String> = self.sessions.iter().filter_map(revoked).collect();
         for client in clients {
-            tracing::info!(client_id = client, "the agent was removed or has another token: its session is cut");
+            tracing::info!(client_id = client, "the agent may not be connected any more: its session is cut");
             self.end_session(&client, SessionClose::REVOKED, "revoked");
         }
     }
+
+    /// The Directory is never without a successor, which publishes through the same channel.
+    fn finished(&mut self, _: &mut Self::Context) {}
 }
 
 impl Handler<SessionUp> for TunnelSupervisor {
@@ -159,6 +157,10 @@ impl Handler<SessionUp> for TunnelSupervisor {
         let client_id = login.client_id.clone();
         if self.stopping {
             return handle.close(SessionClose::new(SessionClose::GOING_AWAY, "the server stops"));
+        }
+        // It may have been revoked since it showed its token.
+        if !self.is_valid(&login) {
+            return handle.close(SessionClose::new(SessionClose::REVOKED, "revoked"));
         }
         if self.sessions.get(&client_id).is_some_and(|entry| entry.handle.id > handle.id) {
             return handle.close(SessionClose::new(SessionClose::REPLACED, "replaced by a newer login"));
@@ -172,8 +174,6 @@ impl Handler<SessionUp> for TunnelSupervisor {
         if let Some(old) = self.sessions.insert(client_id, entry) {
             old.close_with(SessionClose::REPLACED, "replaced by a newer login");
         }
-        // A rotation between login and now would otherwise be noticed only with the next change.
-        self.revision = None;
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, Addr};
+use actix::Addr;
 use actix_server::ServerHandle;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,18 +23,17 @@ use super::Panic;
 use crate::agent::allow::AllowList;
 use crate::agent::connect::Connector;
 use crate::agent::reconnect;
-use crate::config::{AgentConfig, AgentProtocol, Secret, TunnelConfig};
-use crate::http::{self, AppState};
+use crate::config::{AgentConfig, AgentProtocol, DEFAULT_AGENT_PATH, Secret, TunnelConfig};
+use crate::http;
 use crate::identity::agents::enrol;
-use crate::identity::attempts::AttemptLimiter;
+use crate::identity::directory;
+use crate::server::tests::{plan, start_tree};
 use crate::store::testing::{TestDatabase, database, user};
 use crate::store::users;
 
 /// What has not come after this does not come. Shorter than every limit by which it might come after all.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// Users are held for longer than a test lasts.
-const HOLD: Duration = Duration::from_secs(60);
-pub const AGENT_PATH: &str = "/api/agent/ws";
+pub const AGENT_PATH: &str = DEFAULT_AGENT_PATH;
 /// A view announces nothing, so it is looked at this often.
 const LOOK: Duration = Duration::from_millis(5);
 /// Each rig has so many ports of its own, so that a port that was let go stays free for its tunnel.
@@ -70,13 +69,12 @@ impl Rig {
             tokens.insert((*client).to_owned(), token);
         }
         let first = NEXT_PORTS.fetch_add(PORTS, Ordering::Relaxed);
-        let config =
-            TunnelConfig { bind: [127, 0, 0, 1].into(), ports: first..=first + PORTS - 1, hold: HOLD, drain: PATIENCE };
-        let (tunnels, failed) = crate::server::tests::start_tree(config, store.clone());
+        let config = TunnelConfig::for_tests(first..=first + PORTS - 1);
+        let (state, failed) = start_tree(plan(store, config));
+        state.tell(directory::Ping).await.unwrap();
+        let tunnels = state.tunnels.clone();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let attempts = AttemptLimiter::default().start();
-        let state = AppState { store, tunnels: tunnels.clone(), attempts, agent_path: AGENT_PATH.into() };
         let server = http::serve(listener, state, 2).unwrap();
         let http = server.handle();
         actix_rt::spawn(server);
@@ -120,7 +118,7 @@ impl Rig {
             allow: Vec::new(),
             max_connections: None,
         };
-        let create = CreateTunnel { tunnel, owner_id: "id-of-owner".into() };
+        let create = CreateTunnel { tunnel, owner_id: "id-of-owner".into(), limit: None };
         self.supervisor().send(create).await.unwrap().unwrap()
     }
 

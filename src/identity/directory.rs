@@ -1,0 +1,201 @@
+//! Directory: accounts, sessions, tokens, identities and agents; the only one that changes them while the server runs.
+//!
+//! Started by [Server](crate::server), which builds another from the database if it panics; ends with the server. A
+//! change goes to the database first, then into the [`Snapshot`] that everybody else reads, which is published anew
+//! when the change answers. What another program (`dockway admin`) changes in the database is noticed within 2 s.
+
+mod agents;
+mod identities;
+mod sessions;
+mod tokens;
+mod users;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::{Semaphore, watch};
+
+pub use self::agents::{ChangeAgent, EnrolAgent, RemoveAgent, RotateAgent};
+pub use self::identities::{LinkIdentity, ProvenIdentity, SignInByProvider, UnlinkIdentity};
+pub use self::sessions::{CloseSession, CloseSessions, NoteUse, OpenSession, OpenedSession, use_is_news};
+pub use self::tokens::{CreateToken, MadeToken, RevokeToken};
+pub use self::users::{ChangeUser, CreateUser, DeleteUser, NewUser, SetPassword, UserChanges};
+use super::caller::Credential;
+use super::snapshot::{Rows, Snapshot};
+use crate::config::{RoleLimits, SessionConfig};
+use crate::error::Error;
+use crate::events::Publisher;
+use crate::store::{self, Connection, Store, StoreError};
+use crate::supervision::ChildGuard;
+
+/// What another program changed in the database is noticed this soon.
+const REVISION_INTERVAL: Duration = Duration::from_millis(500);
+/// A database that cannot be read is tried again.
+const LOAD_RETRY: Duration = Duration::from_secs(2);
+/// When sessions and tokens were used is stored this often.
+const USES_INTERVAL: Duration = Duration::from_secs(10);
+/// Sessions that are over are removed this often.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// How the Directory is set up.
+#[derive(Debug, Clone)]
+pub struct DirectorySettings {
+    pub sessions: SessionConfig,
+    pub limits: RoleLimits,
+}
+
+/// See the module's documentation.
+pub struct Directory {
+    store: Store,
+    settings: DirectorySettings,
+    snapshot: Snapshot,
+    published: watch::Sender<Arc<Snapshot>>,
+    events: Publisher,
+    /// Changes and readings happen one at a time, so that none is made of what another is about to change.
+    turn: Arc<Semaphore>,
+    /// What the database does not know yet of when credentials were used.
+    uses: HashMap<Credential, i64>,
+    revision: Option<i64>,
+    _guard: ChildGuard<&'static str>,
+}
+
+/// Does the Directory answer?
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Ping;
+
+impl Directory {
+    pub fn new(
+        store: Store,
+        settings: DirectorySettings,
+        published: watch::Sender<Arc<Snapshot>>,
+        events: Publisher,
+        guard: ChildGuard<&'static str>,
+    ) -> Self {
+        // What is published stays true until the database was read.
+        let snapshot = Snapshot::clone(&published.borrow());
+        Self {
+            store,
+            settings,
+            snapshot,
+            published,
+            events,
+            turn: Arc::new(Semaphore::new(1)),
+            uses: HashMap::new(),
+            revision: None,
+            _guard: guard,
+        }
+    }
+
+    /// Change something: in its turn, `prepare` checks against what is known and makes the work for the database;
+    /// `apply` brings what is known up to date. What `prepare` refuses changes nothing.
+    fn change<W, T, R>(
+        &self,
+        prepare: impl FnOnce(&Self) -> Result<W, Error> + 'static,
+        failed: impl FnOnce(StoreError) -> Error + 'static,
+        apply: impl FnOnce(&mut Self, T) -> R + 'static,
+    ) -> ResponseActFuture<Self, Result<R, Error>>
+    where
+        W: FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+        R: 'static,
+    {
+        let turn = self.turn.clone();
+        // The semaphore is never closed; without a permit nothing would be lost but the order.
+        let changed = async move { turn.acquire_owned().await.ok() }.into_actor(self).then(|permit, directory, _| {
+            let (prepared, store) = (prepare(directory), directory.store.clone());
+            let work = async move {
+                let done = store.run(prepared?).await.map_err(failed)?;
+                Ok::<_, Error>((done, permit))
+            };
+            work.into_actor(directory)
+        });
+        Box::pin(changed.map(|done: Result<_, Error>, directory: &mut Self, _| {
+            let (value, _permit) = done?;
+            let result = apply(directory, value);
+            directory.publish();
+            Ok(result)
+        }))
+    }
+
+    fn publish(&self) {
+        self.published.send_replace(Arc::new(self.snapshot.clone()));
+    }
+
+    /// Read everything if the database has changed since it was last read.
+    fn refresh(&mut self, ctx: &mut Context<Self>) {
+        let refreshed = self.read().map(|read, directory, _| {
+            if let Err(error) = directory.take_in(read) {
+                tracing::warn!(%error, "changes in the database are not noticed now");
+            }
+        });
+        ctx.spawn(refreshed);
+    }
+
+    /// Read everything before any other message is handled.
+    fn load(&mut self, ctx: &mut Context<Self>) {
+        ctx.wait(self.read().map(|read, directory, ctx| {
+            if let Err(error) = directory.take_in(read) {
+                tracing::error!(%error, "the accounts cannot be read, another attempt follows");
+                ctx.run_later(LOAD_RETRY, Self::load);
+            }
+        }));
+    }
+
+    fn read(&self) -> ResponseActFuture<Self, Result<Option<(i64, Rows)>, StoreError>> {
+        let turn = self.turn.clone();
+        let read = async move { turn.acquire_owned().await.ok() }.into_actor(self).then(|permit, directory, _| {
+            let (store, known) = (directory.store.clone(), directory.revision);
+            let read = async move {
+                let _permit = permit;
+                let revision = store.revision().await?;
+                if known == Some(revision) {
+                    return Ok(None);
+                }
+                Ok(Some((revision, store.run(read_rows).await?)))
+            };
+            read.into_actor(directory)
+        });
+        Box::pin(read)
+    }
+
+    fn take_in(&mut self, read: Result<Option<(i64, Rows)>, StoreError>) -> Result<(), StoreError> {
+        let Some((revision, rows)) = read? else { return Ok(()) };
+        self.revision = Some(revision);
+        self.snapshot = Snapshot::new(rows, self.settings.sessions.idle_ms());
+        for (credential, at) in &self.uses {
+            self.snapshot.note_used(credential, *at);
+        }
+        self.publish();
+        Ok(())
+    }
+}
+
+fn read_rows(c: &mut Connection) -> Result<Rows, StoreError> {
+    Ok(Rows {
+        users: store::users::list(c)?,
+        identities: store::identities::list(c)?,
+        sessions: store::sessions::list(c)?,
+        tokens: store::tokens::list(c)?.into_iter().map(|(token, _)| token).collect(),
+        agents: store::agents::list(c)?,
+    })
+}
+
+impl Actor for Directory {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.load(ctx);
+        ctx.run_interval(REVISION_INTERVAL, Self::refresh);
+        ctx.run_interval(USES_INTERVAL, Self::store_uses);
+        ctx.run_interval(SWEEP_INTERVAL, Self::sweep);
+    }
+}
+
+impl Handler<Ping> for Directory {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}

@@ -1,0 +1,243 @@
+//! Accounts: made, changed, removed.
+
+use actix::prelude::*;
+
+use super::super::role::Role;
+use super::Directory;
+use crate::clock::now_ms;
+use crate::config::Limits;
+use crate::error::Error;
+use crate::events::{Event, Subject};
+use crate::store::models::UserRow;
+use crate::store::values::new_id;
+use crate::store::{StoreError, sessions, users, write_transaction};
+
+/// An account that is wanted. Its name was checked.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    pub username: String,
+    pub display_name: Option<String>,
+    pub email: Option<String>,
+    pub role: Role,
+    /// None: no sign-in by password.
+    pub password_hash: Option<String>,
+    pub active: bool,
+    pub max_tunnels: Option<i32>,
+    pub max_desktops: Option<i32>,
+    pub max_agents: Option<i32>,
+    pub max_tokens: Option<i32>,
+}
+
+/// What a change of an account changes: None leaves a field; `Some(None)` clears it.
+#[derive(Debug, Clone, Default)]
+pub struct UserChanges {
+    pub display_name: Option<Option<String>>,
+    pub email: Option<Option<String>>,
+    pub role: Option<Role>,
+    pub active: Option<bool>,
+    /// Ends the account's sessions.
+    pub password_hash: Option<String>,
+    pub max_tunnels: Option<Option<i32>>,
+    pub max_desktops: Option<Option<i32>>,
+    pub max_agents: Option<Option<i32>>,
+    pub max_tokens: Option<Option<i32>>,
+}
+
+#[derive(Message)]
+#[rtype(result = "Result<UserRow, Error>")]
+pub struct CreateUser(pub NewUser);
+
+#[derive(Message)]
+#[rtype(result = "Result<UserRow, Error>")]
+pub struct ChangeUser {
+    pub user_id: String,
+    pub changes: UserChanges,
+}
+
+/// Remove an account with its sessions, tokens and links. 409 while it has agents or tunnels.
+#[derive(Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct DeleteUser(pub String);
+
+/// Give an account another password and end its sessions, but for one.
+#[derive(Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct SetPassword {
+    pub user_id: String,
+    pub password_hash: String,
+    pub keep_session: Option<String>,
+}
+
+impl NewUser {
+    pub(super) fn into_row(self) -> UserRow {
+        UserRow {
+            id: new_id(),
+            username: self.username,
+            display_name: self.display_name,
+            email: self.email,
+            password_hash: self.password_hash,
+            role: self.role.as_str().to_owned(),
+            active: self.active,
+            created_at: now_ms(),
+            last_sign_in: None,
+            max_tunnels: self.max_tunnels,
+            max_desktops: self.max_desktops,
+            max_agents: self.max_agents,
+            max_tokens: self.max_tokens,
+        }
+    }
+}
+
+impl UserChanges {
+    fn apply(self, row: UserRow) -> UserRow {
+        UserRow {
+            display_name: self.display_name.unwrap_or(row.display_name),
+            email: self.email.unwrap_or(row.email),
+            role: self.role.map_or(row.role, |role| role.as_str().to_owned()),
+            active: self.active.unwrap_or(row.active),
+            password_hash: self.password_hash.or(row.password_hash),
+            max_tunnels: self.max_tunnels.unwrap_or(row.max_tunnels),
+            max_desktops: self.max_desktops.unwrap_or(row.max_desktops),
+            max_agents: self.max_agents.unwrap_or(row.max_agents),
+            max_tokens: self.max_tokens.unwrap_or(row.max_tokens),
+            ..row
+        }
+    }
+}
+
+impl Directory {
+    /// # Errors
+    /// `UserUnknown`.
+    pub(super) fn user(&self, id: &str) -> Result<&UserRow, Error> {
+        self.snapshot.user(id).map(std::sync::Arc::as_ref).ok_or_else(|| Error::UserUnknown(id.to_owned()))
+    }
+
+    pub(super) fn limits_of(&self, user_id: &str) -> Result<Limits, Error> {
+        Ok(self.settings.limits.of(self.user(user_id)?))
+    }
+
+    /// Whether nobody could administrate any more if this account no longer did.
+    pub(super) fn is_last_admin(&self, row: &UserRow) -> bool {
+        is_admin(row) && self.snapshot.active_admins() <= 1
+    }
+
+    pub(super) fn publish_user(&self, name: &'static str, row: &UserRow) {
+        self.events.publish(Event::new(name, &row.id, Subject::User { user_id: row.id.clone() }));
+    }
+}
+
+fn is_admin(row: &UserRow) -> bool {
+    row.active && Role::of_row(&row.role) == Role::Admin
+}
+
+impl Handler<CreateUser> for Directory {
+    type Result = ResponseActFuture<Self, Result<UserRow, Error>>;
+
+    fn handle(&mut self, CreateUser(new): CreateUser, _: &mut Self::Context) -> Self::Result {
+        let row = new.into_row();
+        let (stored, taken) = (row.clone(), row.username.clone());
+        let prepare = move |_: &Self| Ok(move |c: &mut crate::store::Connection| users::insert(c, &stored));
+        let failed = |error| match error {
+            StoreError::Duplicate(_) => Error::UserExists(taken),
+            other => other.into(),
+        };
+        self.change(prepare, failed, move |directory, ()| {
+            directory.snapshot.put_user(row.clone());
+            directory.publish_user("user.created", &row);
+            row
+        })
+    }
+}
+
+impl Handler<ChangeUser> for Directory {
+    type Result = ResponseActFuture<Self, Result<UserRow, Error>>;
+
+    fn handle(&mut self, ChangeUser { user_id, changes }: ChangeUser, _: &mut Self::Context) -> Self::Result {
+        let (unknown, new_password) = (user_id.clone(), changes.password_hash.is_some());
+        let prepare = move |directory: &Self| {
+            let before = directory.user(&user_id)?;
+            let row = changes.apply(before.clone());
+            if directory.is_last_admin(before) && !is_admin(&row) {
+                return Err(Error::LastAdmin);
+            }
+            // An account that may not sign in has no sessions that would come back with it.
+            let sign_out = new_password || !row.active;
+            Ok(move |c: &mut crate::store::Connection| {
+                write_transaction(c, |c| {
+                    users::update(c, &row)?;
+                    if sign_out {
+                        sessions::remove_of_user(c, &row.id, None)?;
+                    }
+                    Ok((row, sign_out))
+                })
+            })
+        };
+        let failed = |error| match error {
+            StoreError::Missing => Error::UserUnknown(unknown),
+            other => other.into(),
+        };
+        self.change(prepare, failed, |directory, (row, sign_out): (UserRow, bool)| {
+            directory.snapshot.put_user(row.clone());
+            if sign_out {
+                directory.snapshot.remove_sessions_of(&row.id, None);
+            }
+            directory.publish_user("user.changed", &row);
+            row
+        })
+    }
+}
+
+impl Handler<DeleteUser> for Directory {
+    type Result = ResponseActFuture<Self, Result<(), Error>>;
+
+    fn handle(&mut self, DeleteUser(user_id): DeleteUser, _: &mut Self::Context) -> Self::Result {
+        let id = user_id.clone();
+        let prepare = move |directory: &Self| {
+            let row = directory.user(&id)?;
+            if directory.is_last_admin(row) {
+                return Err(Error::LastAdmin);
+            }
+            Ok(move |c: &mut crate::store::Connection| users::remove(c, &id))
+        };
+        let failed = {
+            let id = user_id.clone();
+            move |error| match error {
+                StoreError::Missing => Error::UserUnknown(id),
+                StoreError::Owns { agents, tunnels } => Error::UserInUse { agents, tunnels },
+                other => other.into(),
+            }
+        };
+        self.change(prepare, failed, move |directory, ()| {
+            let Some(row) = directory.snapshot.user(&user_id).cloned() else { return };
+            directory.snapshot.remove_user(&user_id);
+            directory.publish_user("user.deleted", &row);
+        })
+    }
+}
+
+impl Handler<SetPassword> for Directory {
+    type Result = ResponseActFuture<Self, Result<(), Error>>;
+
+    fn handle(&mut self, new: SetPassword, _: &mut Self::Context) -> Self::Result {
+        let SetPassword { user_id, password_hash, keep_session } = new;
+        let (id, unknown, kept) = (user_id.clone(), user_id.clone(), keep_session.clone());
+        let prepare = move |directory: &Self| {
+            let row = UserRow { password_hash: Some(password_hash), ..directory.user(&id)?.clone() };
+            Ok(move |c: &mut crate::store::Connection| {
+                write_transaction(c, |c| {
+                    users::update(c, &row)?;
+                    sessions::remove_of_user(c, &row.id, kept.as_deref())?;
+                    Ok(row)
+                })
+            })
+        };
+        let failed = |error| match error {
+            StoreError::Missing => Error::UserUnknown(unknown),
+            other => other.into(),
+        };
+        self.change(prepare, failed, move |directory, row: UserRow| {
+            directory.snapshot.put_user(row);
+            directory.snapshot.remove_sessions_of(&user_id, keep_session.as_deref());
+        })
+    }
+}
