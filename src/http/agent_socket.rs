@@ -14,6 +14,7 @@ use super::{AppState, Place, ask};
 use crate::error::Error;
 use crate::identity::agents::authenticate_agent;
 use crate::identity::attempts::{Failed, MayTry, Succeeded};
+use crate::identity::directory::LookAgain;
 use crate::store::models::AgentRow;
 use crate::tunnel::TunnelSupervisor;
 use crate::tunnel::agent_session::{self, AgentLogin};
@@ -60,16 +61,26 @@ async fn authenticate(request: &HttpRequest, state: &AppState) -> Result<Arc<Age
     let client_id = client_id.ok_or(Error::Unauthenticated("send the agent's name as X-Client-Id"))?;
     let token = bearer(request.headers())?;
     let Some(address) = Client::of(request, &state.settings).address else {
-        return authenticate_agent(&state.snapshot(), client_id, token);
+        return log_in(state, client_id, token).await;
     };
     let allowed = ask(&state.attempts, MayTry(address)).await?;
     allowed.map_err(|retry_after_s| Error::TooManyAttempts { retry_after_s })?;
-    let found = authenticate_agent(&state.snapshot(), client_id, token);
+    let found = log_in(state, client_id, token).await;
     match &found {
         Ok(_) => ask(&state.attempts, Succeeded(address)).await?,
         Err(_) => ask(&state.attempts, Failed(address)).await?,
     }
     found
+}
+
+/// What the snapshot does not know may have been stored by another program just now.
+async fn log_in(state: &AppState, client_id: &str, token: &str) -> Result<Arc<AgentRow>, Error> {
+    let found = authenticate_agent(&state.snapshot(), client_id, token);
+    if !matches!(found, Err(Error::Unauthenticated(_))) {
+        return found;
+    }
+    state.tell(LookAgain).await?;
+    authenticate_agent(&state.snapshot(), client_id, token)
 }
 
 fn handshake(request: &HttpRequest) -> Result<HttpResponseBuilder, Error> {

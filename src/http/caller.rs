@@ -1,11 +1,11 @@
 //! Who calls: the bearer token or the session cookie of a request, looked up in the snapshot.
 
-use std::future::{Ready, ready};
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
+use futures_util::future::LocalBoxFuture;
 
 use super::AppState;
 use super::client::Client;
@@ -13,6 +13,7 @@ use super::trail::Trail;
 use super::{cookies, csrf};
 use crate::clock::now_ms;
 use crate::error::Error;
+use crate::identity::directory::LookAgain;
 use crate::identity::policy::{Action, Denied, Object};
 use crate::identity::{Caller, Credential};
 
@@ -71,17 +72,23 @@ impl Authorized {
 
 impl FromRequest for Authorized {
     type Error = Error;
-    type Future = Ready<Result<Self, Error>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(authorize(request))
+        let request = request.clone();
+        Box::pin(async move { authorize(&request).await })
     }
 }
 
-fn authorize(request: &HttpRequest) -> Result<Authorized, Error> {
+async fn authorize(request: &HttpRequest) -> Result<Authorized, Error> {
     let state = request.app_data::<web::Data<AppState>>().ok_or(Error::Internal)?;
     let credential = credential(request, state)?;
-    let (caller, now) = (state.snapshot().caller(&credential, now_ms()), now_ms());
+    let now = now_ms();
+    let mut caller = state.snapshot().caller(&credential, now);
+    if caller.is_none() {
+        state.tell(LookAgain).await?;
+        caller = state.snapshot().caller(&credential, now);
+    }
     let caller = caller.ok_or(Error::Unauthenticated(match credential {
         Credential::Session(_) => NO_SUCH_SESSION,
         Credential::Token(_) => NO_SUCH_TOKEN,

@@ -66,6 +66,12 @@ pub struct Directory {
 #[rtype(result = "()")]
 pub struct Ping;
 
+/// Somebody showed what the snapshot does not know. Answers when the snapshot has what another program has stored by
+/// now: what `dockway admin` made works at once, and only a wrong credential costs a look at the database.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct LookAgain;
+
 impl Directory {
     pub fn new(
         store: Store,
@@ -125,13 +131,12 @@ impl Directory {
     }
 
     /// Read everything if the database has changed since it was last read.
-    fn refresh(&mut self, ctx: &mut Context<Self>) {
-        let refreshed = self.read().map(|read, directory, _| {
+    fn refresh(&self) -> ResponseActFuture<Self, ()> {
+        Box::pin(self.read().map(|read, directory, _| {
             if let Err(error) = directory.take_in(read) {
                 tracing::warn!(%error, "changes in the database are not noticed now");
             }
-        });
-        ctx.spawn(refreshed);
+        }))
     }
 
     /// Read everything before any other message is handled.
@@ -188,7 +193,7 @@ impl Actor for Directory {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.load(ctx);
-        ctx.run_interval(REVISION_INTERVAL, Self::refresh);
+        ctx.run_interval(REVISION_INTERVAL, |directory, ctx| drop(ctx.spawn(directory.refresh())));
         ctx.run_interval(USES_INTERVAL, Self::store_uses);
         ctx.run_interval(SWEEP_INTERVAL, Self::sweep);
     }
@@ -198,4 +203,12 @@ impl Handler<Ping> for Directory {
     type Result = ();
 
     fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}
+
+impl Handler<LookAgain> for Directory {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, _: LookAgain, _: &mut Self::Context) -> Self::Result {
+        self.refresh()
+    }
 }

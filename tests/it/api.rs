@@ -38,11 +38,15 @@ fn a_right_token_without_the_right() {
     let server = Server::start();
     server.enrol("pc1");
     server.admin(["user", "add", "bob"]);
-    let token = server.admin(["token", "create", "--user", "bob", "--name", "test"]);
+    let token = server.admin(["token", "create", "--user", "bob", "--name", "test", "--scope", "tunnels:read"]);
     let bob = server.api().with_token(Some(&token));
     let body = json!({ "client_id": "pc1", "remote_host": "127.0.0.1", "remote_port": 22 });
     let (status, answer) = bob.post("/api/proxy/create", &body);
     assert_eq!((status, &answer["code"]), (403, &json!("forbidden")), "{answer}");
+    // With the scope, somebody else's agent is none that he knows of.
+    let token = server.admin(["token", "create", "--user", "bob", "--name", "wider"]);
+    let (status, answer) = server.api().with_token(Some(&token)).post("/api/proxy/create", &body);
+    assert_eq!((status, &answer["code"]), (404, &json!("agent_unknown")), "{answer}");
     assert!(server.api().items("/api/proxy").is_empty());
     // An agent's token is no API token, and the other way round.
     let agent_token = server.enrol("pc2");
@@ -56,7 +60,7 @@ fn a_tunnel_has_every_field() {
                          "max_connections": 5, "local_port": rig.server.own_port(7) });
     let tunnel = rig.server.create_tunnel_with("pc1", 3389, fields);
     let expected = json!({
-        "proxy_id": tunnel.id, "client_id": "pc1", "name": "desk", "protocol": "tcp", "remote_host": "127.0.0.1",
+        "proxy_id": tunnel.id, "client_id": "pc1", "owner": "admin", "name": "desk", "protocol": "tcp", "remote_host": "127.0.0.1",
         "remote_port": 3389, "local_port": rig.server.own_port(7), "bind": "127.0.0.1", "enabled": true,
         "state": "listening", "reason": null, "allow": ["127.0.0.0/8"], "max_connections": 5, "bytes_in": 0,
         "bytes_out": 0, "rate_in": 0, "rate_out": 0, "connections": 0, "connections_total": 0, "dial_errors": 0,
