@@ -3,10 +3,12 @@
 //! A secret that a command makes is the only thing on standard output, so that scripts can capture it; so is a list or
 //! a document that was asked for. Everything else goes to standard error.
 
+mod account_changes;
 mod accounts;
 mod machines;
 mod output;
 mod tokens;
+mod trail;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::format_description::{BorrowedFormatItem, well_known::Rfc3339};
+use time::{OffsetDateTime, macros::format_description};
 
 /// Three digits of a second always, so that texts sort as times do.
 const FORMAT: &[BorrowedFormatItem<'_>] =
@@ -21,6 +22,12 @@ pub fn rfc3339(ms: i64) -> String {
     time.unwrap_or(OffsetDateTime::UNIX_EPOCH).format(FORMAT).unwrap_or_default()
 }
 
+/// Read a time as RFC 3339 writes it, in any time zone: milliseconds since 1970 UTC, what is finer cut off.
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +44,26 @@ mod tests {
         for (ms, text) in table {
             assert_eq!(rfc3339(ms), text);
         }
+    }
+
+    #[test]
+    fn times_are_read_in_any_zone() {
+        let table = [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2026-02-03T04:05:06.007Z", Some(1_770_091_506_007)),
+            ("2026-02-03T05:35:06.0079+01:30", Some(1_770_091_506_007)),
+            ("1969-12-31T23:59:59.9999Z", Some(-1)),
+            ("2026-02-03T04:05:06", None),
+            ("2026-02-03", None),
+            ("2026-02-30T00:00:00Z", None),
+            ("2026-02-03T04:05:06 01:00", None),
+            ("1770091506", None),
+            ("", None),
+        ];
+        for (text, ms) in table {
+            assert_eq!(parse_rfc3339(text), ms, "{text}");
+        }
+        assert_eq!(parse_rfc3339(&rfc3339(1_770_091_506_007)), Some(1_770_091_506_007));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 pub mod cli;
 mod file;
-mod parse;
+pub(crate) mod parse;
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;

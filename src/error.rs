@@ -17,7 +17,7 @@ pub enum Error {
     CrossSite(&'static str),
     #[error("name or password is wrong")]
     WrongPassword,
-    #[error("no account has the id `{0}`")]
+    #[error("there is no account `{0}`")]
     UserUnknown(String),
     #[error("an account called `{0}` exists already")]
     UserExists(String),
@@ -96,7 +96,7 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     pub field: String,
-    /// `missing`, `type`, `range`, `format`, `unknown`, `empty` or `too_long`.
+    /// `missing`, `type`, `range`, `format`, `unknown`, `empty`, `too_long` or `reserved`.
     #[schema(value_type = String)]
     pub code: &'static str,
     pub detail: String,

@@ -3,15 +3,20 @@
 use clap::Subcommand;
 
 use super::output::{given_password, moment, or_dash, print, print_table};
-use super::{AdminError, account, open};
+use super::trail::changed;
+use super::{AdminError, account, account_changes, open};
 use crate::clock::now_ms;
 use crate::config::cli::DataArgs;
 use crate::identity::Role;
-use crate::identity::names::{USERNAME_RULE, is_username};
+use crate::identity::names::{EMAIL_RULE, LONGEST_LABEL, USERNAME_RULE, is_email, is_label, is_reserved, is_username};
+use crate::identity::policy::Action;
 use crate::identity::{passwords, secrets};
 use crate::store::models::UserRow;
 use crate::store::values::new_id;
 use crate::store::{StoreError, users};
+
+/// The only reserved name that may be taken, and only here and at the first start.
+const FIRST_ADMIN: &str = "admin";
 
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
@@ -28,6 +33,18 @@ pub enum UserCommand {
     },
     /// Change an account's password; the new one comes from standard input, or is made and printed
     Passwd { name: String },
+    /// Let an account sign in again, and its tokens and agents in
+    Enable { name: String },
+    /// Sign an account out everywhere and let neither it nor its tokens and agents in
+    Disable { name: String },
+    /// Make an account an administrator or a user
+    Role {
+        name: String,
+        /// admin or user
+        role: Role,
+    },
+    /// Remove an account that has neither agents nor tunnels
+    Remove { name: String },
     /// List the accounts
     List,
 }
@@ -37,6 +54,10 @@ impl UserCommand {
         match self {
             Self::Add { name, role, display_name, email } => add(name, role, display_name, email, data).await,
             Self::Passwd { name } => change_password(&name, data).await,
+            Self::Enable { name } => account_changes::enable(&name, data).await,
+            Self::Disable { name } => account_changes::disable(&name, data).await,
+            Self::Role { name, role } => account_changes::set_role(&name, role, data).await,
+            Self::Remove { name } => account_changes::remove(&name, data).await,
             Self::List => list(data).await,
         }
     }
@@ -49,9 +70,7 @@ async fn add(
     email: Option<String>,
     data: &DataArgs,
 ) -> Result<(), AdminError> {
-    if !is_username(&name) {
-        return Err(AdminError::Wrong(format!("`{name}` is no name for an account: it must be {USERNAME_RULE}")));
-    }
+    check(&name, display_name.as_deref(), email.as_deref())?;
     let store = open(data)?;
     let password = Password::given_or_made()?;
     let row = UserRow {
@@ -69,12 +88,31 @@ async fn add(
         max_agents: None,
         max_tokens: None,
     };
-    match store.run(move |c| users::insert(c, &row)).await {
+    let detail = format!("role {role}");
+    match changed(&store, Action::CreateUser, &name, Some(detail), move |c| users::insert(c, &row)).await {
         Err(StoreError::Duplicate(_)) => return Err(AdminError::Wrong(format!("an account called `{name}` exists"))),
         other => other?,
     }
     eprintln!("added the account `{name}` with the role {role}");
     password.tell()
+}
+
+/// As the API takes them, except for the name `admin`, which is made here.
+fn check(name: &str, display_name: Option<&str>, email: Option<&str>) -> Result<(), AdminError> {
+    if !is_username(name) {
+        return Err(AdminError::Wrong(format!("`{name}` is no name for an account: it must be {USERNAME_RULE}")));
+    }
+    if is_reserved(name) && name != FIRST_ADMIN {
+        return Err(AdminError::Wrong(format!("`{name}` is a name that nobody may take")));
+    }
+    if display_name.is_some_and(|text| !is_label(text)) {
+        let rule = format!("1 to {LONGEST_LABEL} characters, without control characters");
+        return Err(AdminError::Wrong(format!("a display name must have {rule}")));
+    }
+    if email.is_some_and(|text| !is_email(text)) {
+        return Err(AdminError::Wrong(format!("an e-mail address must have {EMAIL_RULE}")));
+    }
+    Ok(())
 }
 
 async fn change_password(name: &str, data: &DataArgs) -> Result<(), AdminError> {

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use clap::Subcommand;
 
 use super::output::{moment, or_dash, print, print_table};
+use super::trail::{changed, done};
 use super::{AdminError, account, open};
 use crate::config::cli::DataArgs;
+use crate::identity::policy::Action;
 use crate::identity::{Role, agents as identity};
 use crate::store::models::{AgentRow, UserRow};
-use crate::store::{Store, agents, users};
+use crate::store::{Connection, Store, StoreError, agents, users};
 
 #[derive(Debug, Subcommand)]
 pub enum AgentCommand {
@@ -19,6 +21,16 @@ pub enum AgentCommand {
         /// The account that it belongs to [default: the first administrator]
         #[arg(long, value_name = "NAME")]
         owner: Option<String>,
+    },
+    /// Let everybody make tunnels through an agent
+    Share { client_id: String },
+    /// Let nobody but its owner and administrators make tunnels through an agent
+    Unshare { client_id: String },
+    /// Hand an agent over to another account
+    Owner {
+        client_id: String,
+        #[arg(value_name = "NAME")]
+        user: String,
     },
     /// List the agents
     List,
@@ -33,15 +45,23 @@ impl AgentCommand {
         match self {
             Self::Add { client_id, owner } => add(&client_id, owner.as_deref(), data).await,
             Self::List => list(data).await,
+            Self::Share { client_id } => share(&client_id, true, data).await,
+            Self::Unshare { client_id } => share(&client_id, false, data).await,
+            Self::Owner { client_id, user } => hand_over(&client_id, &user, data).await,
             Self::Remove { client_id } => {
-                identity::remove(&open(data)?, &client_id).await?;
+                let store = open(data)?;
+                identity::remove(&store, &client_id).await?;
+                done(&store, Action::RemoveAgent, &client_id).await?;
                 eprintln!("removed the agent `{client_id}`");
                 Ok(())
             }
             Self::Rotate { client_id } => {
-                let token = identity::rotate(&open(data)?, &client_id).await?;
+                let store = open(data)?;
+                let token = identity::rotate(&store, &client_id).await?;
                 eprintln!("made another token for the agent `{client_id}`; the old one is void");
-                print(&token)
+                // First of all the token, which exists nowhere else.
+                print(&token)?;
+                done(&store, Action::RotateAgent, &client_id).await
             }
         }
     }
@@ -55,7 +75,40 @@ async fn add(client_id: &str, owner: Option<&str>, data: &DataArgs) -> Result<()
     };
     let (_, token) = identity::enrol(&store, client_id, &owner.id, false).await?;
     eprintln!("enrolled the agent `{client_id}` for `{}`; its token is shown this once", owner.username);
-    print(&token)
+    // First of all the token, which exists nowhere else.
+    print(&token)?;
+    done(&store, Action::EnrolAgent, client_id).await
+}
+
+async fn share(client_id: &str, shared: bool, data: &DataArgs) -> Result<(), AdminError> {
+    let detail = format!("shared {shared}");
+    change(client_id, detail, data, move |row| AgentRow { shared, ..row }).await?;
+    let with = if shared { "everybody" } else { "nobody" };
+    eprintln!("the agent `{client_id}` is shared with {with}");
+    Ok(())
+}
+
+async fn hand_over(client_id: &str, username: &str, data: &DataArgs) -> Result<(), AdminError> {
+    let owner_id = account(&open(data)?, username).await?.id;
+    change(client_id, format!("owner {username}"), data, move |row| AgentRow { owner_id, ..row }).await?;
+    eprintln!("the agent `{client_id}` belongs to `{username}`");
+    Ok(())
+}
+
+/// Change whose an agent is, or who may use it.
+async fn change(
+    client_id: &str,
+    detail: String,
+    data: &DataArgs,
+    after: impl FnOnce(AgentRow) -> AgentRow + Send + 'static,
+) -> Result<(), AdminError> {
+    let name = client_id.to_owned();
+    let work = move |c: &mut Connection| {
+        let row = after(agents::find(c, &name)?.ok_or(StoreError::Missing)?);
+        agents::set_owner_shared(c, &row.client_id, &row.owner_id, row.shared)
+    };
+    let changed = changed(&open(data)?, Action::ShareAgent, client_id, Some(detail), work).await;
+    Ok(changed.map_err(|error| identity::refused(error, client_id))?)
 }
 
 /// The administrator who was there first.

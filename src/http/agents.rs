@@ -61,7 +61,7 @@ pub(super) async fn list(
     responses(
         (status = 201, description = "The agent, with its `token`", body = AgentView, headers(("Location" = String, description = "Where it can be read again"))),
         Refused, BadAgentBody,
-        (status = 409, description = "`agent_exists`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`agent_exists`, or `limit_reached`: the account has as many agents as it may have", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn enrol(
@@ -76,7 +76,9 @@ pub(super) async fn enrol(
     // An agent for somebody else, or for all, is one that was shared or handed over.
     let as_shared = Object::Agent { client_id: &wanted.client_id, owner_id: &caller.user_id, shared: wanted.shared };
     if wanted.shared || wanted.owner.as_ref().is_some_and(|owner| *owner != caller.username) {
-        caller.reach(Action::ShareAgent, as_shared, || Error::NotFound)?;
+        let reached = caller.reach(Action::ShareAgent, as_shared, || Error::NotFound);
+        caller.trail().action(Action::EnrolAgent.as_str());
+        reached?;
     }
     let owner_id = match &wanted.owner {
         Some(owner) if *owner != caller.username => user_id_of(&state, owner)?,
@@ -123,6 +125,7 @@ pub(super) async fn change(
     let owner_id = changes.owner.as_deref().map(|owner| user_id_of(&state, owner)).transpose()?;
     let change = ChangeAgent { client_id: client_id.into_inner(), owner_id, shared: changes.shared };
     let row = state.tell(change).await??;
+    caller.trail().detail(format!("owner {}, shared {}", state.snapshot().username(&row.owner_id), row.shared));
     Ok(web::Json(view(&state, Arc::new(row)).await?))
 }
 

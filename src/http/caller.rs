@@ -14,7 +14,7 @@ use super::{cookies, csrf};
 use crate::clock::now_ms;
 use crate::error::Error;
 use crate::identity::directory::LookAgain;
-use crate::identity::policy::{Action, Denied, Object};
+use crate::identity::policy::{Action, Decision, Denied, Object};
 use crate::identity::{Caller, Credential};
 
 /// The one answer to every token that is not right, so that it tells nothing about which there are.
@@ -54,7 +54,23 @@ impl Authorized {
         if !action.only_reads() {
             self.trail.action(action.as_str());
         }
-        self.caller.may(action, object).map_err(|denied| {
+        self.obeyed(self.caller.may(action, object), unknown)
+    }
+
+    /// Take what another rule of the policy has decided.
+    ///
+    /// # Errors
+    /// `Forbidden`, saying why.
+    pub fn heed(&self, decision: Decision) -> Result<(), Error> {
+        let decided = match decision {
+            Decision::Allow => Ok(()),
+            Decision::Deny(denied) => Err(denied),
+        };
+        self.obeyed(decided, || Error::NotFound)
+    }
+
+    fn obeyed(&self, decided: Result<(), Denied>, unknown: impl FnOnce() -> Error) -> Result<(), Error> {
+        decided.map_err(|denied| {
             self.trail.denied();
             match denied {
                 Denied::Hidden => unknown(),

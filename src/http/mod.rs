@@ -4,6 +4,7 @@
 pub mod agent_socket;
 pub mod agent_view;
 pub mod agents;
+pub mod audit;
 pub mod body;
 pub mod caller;
 pub mod client;
@@ -21,8 +22,13 @@ pub mod proxy_fields;
 pub mod shield;
 #[cfg(test)]
 mod test_support;
+pub mod token_fields;
+pub mod tokens;
 pub mod trail;
 pub mod upgrade;
+pub mod user_fields;
+pub mod user_view;
+pub mod users;
 pub mod values;
 
 use std::sync::Arc;
@@ -177,7 +183,16 @@ fn configure(cfg: &mut web::ServiceConfig, state: AppState) {
 }
 
 fn places(agent_path: &str) -> Vec<Place> {
-    let all = [proxies::places(), agents::places(), agent_socket::places(agent_path), health::places(), docs::places()];
+    let all = [
+        proxies::places(),
+        agents::places(),
+        agent_socket::places(agent_path),
+        users::places(),
+        tokens::places(),
+        audit::places(),
+        health::places(),
+        docs::places(),
+    ];
     all.into_iter().flatten().collect()
 }
 

@@ -18,6 +18,9 @@ pub fn document() -> String {
     tags(
         (name = "Tunnels", description = "Ports of the server, each relayed to a host and port in an agent's network"),
         (name = "Agents", description = "The programs inside private networks"),
+        (name = "Users", description = "Accounts, for administrators"),
+        (name = "Tokens", description = "What scripts show instead of a password"),
+        (name = "Audit", description = "Who did what, for administrators"),
         (name = "Health", description = "For load balancers and service managers"),
         (name = "Description", description = "What you are reading"),
     ),
@@ -26,6 +29,8 @@ pub fn document() -> String {
         super::proxies::remove, super::proxies::connections, super::proxies::cut,
         super::agents::list, super::agents::enrol, super::agents::show, super::agents::change, super::agents::remove,
         super::agents::rotate, super::agent_socket::connect,
+        super::users::list, super::users::create, super::users::show, super::users::change, super::users::remove,
+        super::tokens::list, super::tokens::create, super::tokens::revoke, super::audit::list,
         super::health::healthy, super::health::ready, super::docs::document,
     ),
     components(schemas(Problem, FieldError)),

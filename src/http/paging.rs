@@ -36,10 +36,8 @@ impl PageQuery {
     }
 
     fn parse(query: &str) -> Result<Self, Error> {
-        let pairs = Query::<Vec<(String, String)>>::from_query(query);
-        let pairs = pairs.map_err(|error| Error::BadRequest(format!("the query cannot be read: {error}")))?;
         let mut page = Self { limit: DEFAULT_LIMIT, after: None };
-        for (name, value) in pairs.into_inner() {
+        for (name, value) in pairs_of(query)? {
             match name.as_str() {
                 "limit" => page.limit = parse_limit(&value)?,
                 "after" => page.after = Some(value).filter(|after| !after.is_empty()),
@@ -60,7 +58,19 @@ impl PageQuery {
     }
 }
 
-fn parse_limit(text: &str) -> Result<usize, Error> {
+/// The names and values of a request's query, in order.
+pub fn query_pairs(request: &HttpRequest) -> Result<Vec<(String, String)>, Error> {
+    pairs_of(request.query_string())
+}
+
+fn pairs_of(query: &str) -> Result<Vec<(String, String)>, Error> {
+    let pairs = Query::<Vec<(String, String)>>::from_query(query);
+    let pairs = pairs.map_err(|error| Error::BadRequest(format!("the query cannot be read: {error}")))?;
+    Ok(pairs.into_inner())
+}
+
+/// How many items a page may hold; 422 names the parameter.
+pub fn parse_limit(text: &str) -> Result<usize, Error> {
     let limit = text.parse().ok().filter(|limit| (1..=HIGHEST_LIMIT).contains(limit));
     limit.ok_or_else(|| {
         let detail = format!("must be a number from 1 to {HIGHEST_LIMIT}");

@@ -42,7 +42,7 @@ answers! {
         ("415", "`unsupported_media_type`: the body is not announced as JSON"),
         ("422", "`invalid`: `errors` names every bad field; `port_out_of_range`: the port is outside the server's range"),
     ];
-    /// What a call with an agent's body may answer.
+    /// What a call with a body that names no port may answer.
     BadAgentBody: [
         ("400", "`bad_request`: the body is empty or not a JSON object"),
         ("413", "`too_large`: the body has more than 64 KiB"),
@@ -50,9 +50,11 @@ answers! {
         ("422", "`invalid`: `errors` names every bad field"),
     ];
     /// What a list may answer.
-    BadPage: [("400", "`bad_request`: the query cannot be read"), ("422", "`invalid`: `limit` is out of range")];
+    BadPage: [("400", "`bad_request`: the query cannot be read"), ("422", "`invalid`: a parameter cannot be taken; `errors` names it")];
     TunnelMissing: [("404", "`tunnel_unknown`")];
     ConnectionMissing: [("404", "`tunnel_unknown` or `connection_unknown`")];
+    UserMissing: [("404", "`user_unknown`")];
+    TokenMissing: [("404", "`token_unknown`")];
     AgentMissing: [("404", "`agent_unknown`")];
     /// What an agent that cannot connect is told.
     AgentSocketRefused: [

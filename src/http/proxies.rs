@@ -38,7 +38,7 @@ pub fn places() -> Vec<Place> {
         (status = 201, description = "The tunnel", body = TunnelView, headers(("Location" = String, description = "Where it can be read again"))),
         Refused, BadBody,
         (status = 404, description = "`agent_unknown`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`port_in_use` by another tunnel, `port_unavailable` because of the system, or `no_port_free`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`port_in_use` by another tunnel, `port_unavailable` because of the system, `no_port_free`, or `limit_reached`: the account has as many tunnels as it may have", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn create(
@@ -49,11 +49,14 @@ pub(super) async fn create(
 ) -> Result<HttpResponse, Error> {
     caller.require(Action::CreateTunnel)?;
     let tunnel = new_tunnel(take_object(&request, payload).await?)?;
+    // Until the tunnel has an id, the agent is all that can be named.
+    caller.trail().object(&tunnel.client_id);
     reach_agent(&caller, &state, Action::CreateTunnel, &tunnel.client_id)?;
     let snapshot = state.snapshot();
     let limit = snapshot.user(&caller.user_id).and_then(|user| state.settings.limits.of(user).tunnels);
     let made = state.ask(CreateTunnel { tunnel, owner_id: caller.user_id.clone(), limit }).await??;
     caller.trail().object(&made.proxy_id);
+    caller.trail().detail(destination(&made));
     let made = named(made, &snapshot);
     let location = ("Location", format!("/api/proxy/{}", made.proxy_id));
     Ok(HttpResponse::Created().insert_header(location).json(made))
@@ -124,6 +127,7 @@ pub(super) async fn change(
         reach_agent(&caller, &state, Action::ChangeTunnel, &tunnel.client_id)?;
     }
     let changed = state.ask(PatchTunnel { proxy_id: id.into_inner(), changes }).await??;
+    caller.trail().detail(destination(&changed));
     Ok(web::Json(named(changed, &state.snapshot())))
 }
 
@@ -210,6 +214,12 @@ fn reach_agent(caller: &Authorized, state: &AppState, for_action: Action, client
     let reached = caller.reach(Action::UseAgent, Object::of_agent(row), unknown);
     caller.trail().action(for_action.as_str());
     reached
+}
+
+/// Where a tunnel leads, for the audit log.
+fn destination(tunnel: &TunnelView) -> String {
+    let TunnelView { local_port, remote_host, remote_port, client_id, .. } = tunnel;
+    format!("port {local_port} to {remote_host}:{remote_port} through {client_id}")
 }
 
 /// With its owner's name.

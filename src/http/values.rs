@@ -1,15 +1,16 @@
 //! What a single field's value may be. Each function takes a JSON value and says what is wrong with it.
 
+mod people;
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
+pub use self::people::{email, new_password, new_username, own_limit, role, time};
 use super::fields::Fault;
-use crate::identity::names::is_client_id;
+use crate::identity::names::{LONGEST_LABEL, is_client_id};
 
-/// The most characters of a tunnel's name.
-pub const NAME_LIMIT: usize = 100;
 /// The most characters of a host name (RFC 1035).
 pub const HOST_LIMIT: usize = 253;
 /// The most entries of an allow list.
@@ -39,8 +40,9 @@ fn limited_text(value: Value, limit: usize) -> Result<String, Fault> {
     Ok(text)
 }
 
+/// What people call something of theirs.
 pub fn name(value: Value) -> Result<String, Fault> {
-    limited_text(value, NAME_LIMIT)
+    limited_text(value, LONGEST_LABEL)
 }
 
 pub fn username(value: Value) -> Result<String, Fault> {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 pub use self::agents::{ChangeAgent, EnrolAgent, RemoveAgent, RotateAgent};
 pub use self::identities::{LinkIdentity, ProvenIdentity, SignInByProvider, UnlinkIdentity};
@@ -95,8 +95,9 @@ impl Directory {
         }
     }
 
-    /// Change something: in its turn, `prepare` checks against what is known and makes the work for the database;
-    /// `apply` brings what is known up to date. What `prepare` refuses changes nothing.
+    /// Change something: in its turn, what other programs have stored is taken in; `prepare` checks against what is
+    /// known and makes the work for the database; `apply` brings what is known up to date. What `prepare` refuses
+    /// changes nothing.
     fn change<W, T, R>(
         &self,
         prepare: impl FnOnce(&Self) -> Result<W, Error> + 'static,
@@ -108,11 +109,12 @@ impl Directory {
         T: Send + 'static,
         R: 'static,
     {
-        let turn = self.turn.clone();
-        // The semaphore is never closed; without a permit nothing would be lost but the order.
-        let changed = async move { turn.acquire_owned().await.ok() }.into_actor(self).then(|permit, directory, _| {
+        let changed = self.read().then(|read, directory, _| {
+            // A database that cannot be read takes no change either, and says why.
+            let permit = directory.take_in(read);
             let (prepared, store) = (prepare(directory), directory.store.clone());
             let work = async move {
+                let permit = permit?;
                 let done = store.run(prepared?).await.map_err(failed)?;
                 Ok::<_, Error>((done, permit))
             };
@@ -149,33 +151,43 @@ impl Directory {
         }));
     }
 
-    fn read(&self) -> ResponseActFuture<Self, Result<Option<(i64, Rows)>, StoreError>> {
+    /// In its turn, read everything if the database has changed since it was last read.
+    fn read(&self) -> ResponseActFuture<Self, Result<Read, StoreError>> {
         let turn = self.turn.clone();
+        // The semaphore is never closed; without a permit nothing would be lost but the order.
         let read = async move { turn.acquire_owned().await.ok() }.into_actor(self).then(|permit, directory, _| {
             let (store, known) = (directory.store.clone(), directory.revision);
             let read = async move {
-                let _permit = permit;
                 let revision = store.revision().await?;
-                if known == Some(revision) {
-                    return Ok(None);
-                }
-                Ok(Some((revision, store.run(read_rows).await?)))
+                let rows = if known == Some(revision) { None } else { Some(store.run(read_rows).await?) };
+                Ok(Read { revision, rows, permit })
             };
             read.into_actor(directory)
         });
         Box::pin(read)
     }
 
-    fn take_in(&mut self, read: Result<Option<(i64, Rows)>, StoreError>) -> Result<(), StoreError> {
-        let Some((revision, rows)) = read? else { return Ok(()) };
-        self.revision = Some(revision);
-        self.snapshot = Snapshot::new(rows, self.settings.sessions.idle_ms());
-        for (credential, at) in &self.uses {
-            self.snapshot.note_used(credential, *at);
+    /// The turn goes on until the permit is dropped.
+    fn take_in(&mut self, read: Result<Read, StoreError>) -> Result<Option<OwnedSemaphorePermit>, StoreError> {
+        let Read { revision, rows, permit } = read?;
+        if let Some(rows) = rows {
+            self.revision = Some(revision);
+            self.snapshot = Snapshot::new(rows, self.settings.sessions.idle_ms());
+            for (credential, at) in &self.uses {
+                self.snapshot.note_used(credential, *at);
+            }
+            self.publish();
         }
-        self.publish();
-        Ok(())
+        Ok(permit)
     }
+}
+
+/// What a look at the database found.
+struct Read {
+    revision: i64,
+    /// None: nothing has changed.
+    rows: Option<Rows>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 fn read_rows(c: &mut Connection) -> Result<Rows, StoreError> {
@@ -193,7 +205,9 @@ impl Actor for Directory {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.load(ctx);
-        ctx.run_interval(REVISION_INTERVAL, |directory, ctx| drop(ctx.spawn(directory.refresh())));
+        ctx.run_interval(REVISION_INTERVAL, |directory, ctx| {
+            ctx.spawn(directory.refresh());
+        });
         ctx.run_interval(USES_INTERVAL, Self::store_uses);
         ctx.run_interval(SWEEP_INTERVAL, Self::sweep);
     }

@@ -10,6 +10,16 @@ const LONGEST_CLIENT_ID: usize = 64;
 pub const USERNAME_RULE: &str =
     "1 to 32 of a-z, 0-9, `.` and `-`, with a letter or digit at the beginning and at the end";
 
+/// The most characters of an e-mail address (RFC 5321 section 4.5.3.1.3, without its angle brackets).
+pub const LONGEST_EMAIL: usize = 254;
+
+/// What an e-mail address looks like, in words. Whether anybody reads it, only a letter would tell.
+pub const EMAIL_RULE: &str =
+    "at most 254 characters with one `@` and something on both sides of it, without spaces and control characters";
+
+/// The most characters of a name that people give to what is theirs: a display name, a tunnel's, a token's.
+pub const LONGEST_LABEL: usize = 100;
+
 /// What an agent's name looks like, in words.
 pub const CLIENT_ID_RULE: &str = "1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`";
 
@@ -22,6 +32,19 @@ pub fn is_username(text: &str) -> bool {
         && alphanumeric(*first)
         && alphanumeric(*last)
         && bytes.iter().all(|byte| alphanumeric(*byte) || b".-".contains(byte))
+}
+
+/// See [`EMAIL_RULE`].
+pub fn is_email(text: &str) -> bool {
+    let odd = |c: char| c.is_whitespace() || c.is_control();
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    let whole = !local.is_empty() && !domain.is_empty() && !domain.contains('@');
+    whole && !text.contains(odd) && text.chars().count() <= LONGEST_EMAIL
+}
+
+/// Whether people may call something so: 1 to [`LONGEST_LABEL`] characters, not blank, none of them a control character.
+pub fn is_label(text: &str) -> bool {
+    !text.trim().is_empty() && !text.contains(char::is_control) && text.chars().count() <= LONGEST_LABEL
 }
 
 /// `^[A-Za-z0-9._-]{1,64}$`
@@ -153,6 +176,29 @@ mod tests {
         assert_eq!(name, format!("{}-2", "a".repeat(30)));
         let dotted = format!("{}.bc", "a".repeat(29));
         assert_eq!(free_username(&dotted, |name| name == dotted), format!("{}-2", "a".repeat(29)));
+    }
+
+    #[test]
+    fn emails() {
+        let longest = format!("{}@b", "a".repeat(252));
+        for right in ["a@b", "alice.b+c@example.org", "<b>\"'--@x", "jürgen@bücher.example", longest.as_str()] {
+            assert!(is_email(right), "{right}");
+        }
+        let too_long = format!("a{longest}");
+        for wrong in ["", "@", "a@", "@b", "a", "a@b@c", "a b@c", "a@b\n", "a\0@b", "a\u{a0}@b", too_long.as_str()] {
+            assert!(!is_email(wrong), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn labels() {
+        let (longest, too_long) = ("ü".repeat(100), "u".repeat(101));
+        for right in ["a", " a b ", "<script>", "'; DROP TABLE users;--", longest.as_str()] {
+            assert!(is_label(right), "{right}");
+        }
+        for wrong in ["", " ", "a\0", "a\tb", too_long.as_str()] {
+            assert!(!is_label(wrong), "{wrong:?}");
+        }
     }
 
     #[test]

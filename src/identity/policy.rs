@@ -3,6 +3,9 @@
 //! Every HTTP handler, the gateway and the agents' endpoint ask [`may`]. Who may not even see an object is told that
 //! there is none ([`Denied::Hidden`]), so that names do not leak.
 
+mod lifetime;
+
+pub use self::lifetime::may_last;
 use super::role::Role;
 use super::scopes::{Scope, ScopeSet};
 use crate::store::models::{AgentRow, TokenRow};
@@ -126,7 +129,7 @@ pub enum Denied {
     Session,
     #[error("only its owner or an administrator may do this")]
     Owner,
-    #[error("a token makes no other that may do more than itself")]
+    #[error("a token makes no other that may do more, or lasts longer, than itself")]
     Wider,
     #[error("the account that it belongs to is not active")]
     Inactive,

@@ -79,7 +79,8 @@ impl CustomizeConnection<AnyConnection, PoolError> for SetUp {
 }
 
 /// A transaction that will write. It takes SQLite's write lock at once and so waits its turn; one that began by reading
-/// would fail as soon as another had written meanwhile.
+/// would fail as soon as another had written meanwhile. Within another one it is a part of that, whose work must then
+/// end with the same error.
 ///
 /// # Errors
 /// Those of `work`, with nothing changed, and those of the database.
@@ -87,6 +88,9 @@ pub fn write_transaction<T>(
     connection: &mut AnyConnection,
     work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
+    if is_in_transaction(connection)? {
+        return work(connection);
+    }
     match connection {
         AnyConnection::Sqlite(sqlite) => AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?,
     }
@@ -101,6 +105,15 @@ pub fn write_transaction<T>(
                 tracing::warn!(error = %second, "cannot roll back");
             }
             Err(error)
+        }
+    }
+}
+
+fn is_in_transaction(connection: &mut AnyConnection) -> diesel::QueryResult<bool> {
+    match connection {
+        AnyConnection::Sqlite(sqlite) => {
+            let status = AnsiTransactionManager::transaction_manager_status_mut(sqlite);
+            Ok(status.transaction_depth()?.is_some())
         }
     }
 }

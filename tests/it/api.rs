@@ -37,15 +37,13 @@ fn without_a_right_token() {
 fn a_right_token_without_the_right() {
     let server = Server::start();
     server.enrol("pc1");
-    server.admin(["user", "add", "bob"]);
-    let token = server.admin(["token", "create", "--user", "bob", "--name", "test", "--scope", "tunnels:read"]);
-    let bob = server.api().with_token(Some(&token));
+    let bob = server.user("bob", "user", &["tunnels:read"]);
     let body = json!({ "client_id": "pc1", "remote_host": "127.0.0.1", "remote_port": 22 });
     let (status, answer) = bob.post("/api/proxy/create", &body);
     assert_eq!((status, &answer["code"]), (403, &json!("forbidden")), "{answer}");
-    // With the scope, somebody else's agent is none that he knows of.
-    let token = server.admin(["token", "create", "--user", "bob", "--name", "wider"]);
-    let (status, answer) = server.api().with_token(Some(&token)).post("/api/proxy/create", &body);
+    // With the scope, but the agent is somebody else's.
+    let bob = bob.with_token(Some(&server.user_token("bob", &["tunnels:write"])));
+    let (status, answer) = bob.post("/api/proxy/create", &body);
     assert_eq!((status, &answer["code"]), (404, &json!("agent_unknown")), "{answer}");
     assert!(server.api().items("/api/proxy").is_empty());
     // An agent's token is no API token, and the other way round.

@@ -10,9 +10,11 @@
 
 mod common;
 
+mod accounts;
 mod admin;
 mod agents;
 mod api;
+mod audit;
 mod bad_requests;
 mod counters;
 mod crowds;
@@ -29,4 +31,5 @@ mod programs;
 mod restarts;
 mod storage;
 mod tls;
+mod tokens;
 mod transfers;

@@ -97,3 +97,8 @@ impl Answer {
         (self.status, json)
     }
 }
+
+/// An answer is a problem of this status and code.
+pub fn assert_problem((status, answer): (u16, Value), expected: u16, code: &str) {
+    assert_eq!((status, answer["code"].as_str()), (expected, Some(code)), "{answer}");
+}

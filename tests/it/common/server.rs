@@ -18,6 +18,9 @@ const PORTS_EACH: u16 = 64;
 const FIRST_PORT: u16 = 10_000;
 const BLOCKS: u16 = (32_000 - FIRST_PORT) / PORTS_EACH;
 
+/// A running server takes up what the command line changed within so long.
+pub const NOTICED_WITHIN: Duration = Duration::from_secs(2);
+
 /// How a server is started.
 #[derive(Default)]
 pub struct Setup {
@@ -109,6 +112,11 @@ impl Server {
         &mut self.process
     }
 
+    /// What the server has logged so far.
+    pub fn log(&self) -> String {
+        self.process.log_text()
+    }
+
     /// The nth port of the range that this server alone gives to tunnels, from 0.
     pub fn own_port(&self, nth: u16) -> u16 {
         assert!(nth < PORTS_EACH - 1);
@@ -144,6 +152,35 @@ impl Server {
     /// `dockway admin …` on this server's database, while it runs; what it printed.
     pub fn admin<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> String {
         said(&admin(&self.data_dir, args))
+    }
+
+    /// Make an account, and a token for it with these scopes, or with all that it may have.
+    pub fn user(&self, username: &str, role: &str, scopes: &[&str]) -> Api {
+        let (status, answer) = self.api().post("/api/users", &json!({ "username": username, "role": role }));
+        assert_eq!(status, 201, "{answer}");
+        self.api().with_token(Some(&self.user_token(username, scopes)))
+    }
+
+    /// The account of this name.
+    pub fn account(&self, username: &str) -> Value {
+        let users = self.api().items("/api/users");
+        users.into_iter().find(|user| user["username"] == username).unwrap_or_else(|| panic!("no account {username}"))
+    }
+
+    /// Where the account of this name is.
+    pub fn user_path(&self, username: &str) -> String {
+        format!("/api/users/{}", self.account(username)["id"].as_str().expect("an id"))
+    }
+
+    /// A token for an account, made on the command line and noticed by the server.
+    pub fn user_token(&self, username: &str, scopes: &[&str]) -> String {
+        let mut args = vec!["token", "create", "--user", username, "--name", "test"];
+        args.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
+        let token = self.admin(args);
+        let api = self.api().with_token(Some(&token));
+        wait_for("the server notices the token", NOTICED_WITHIN, || {
+            (api.get("/api/tokens").0 == 200).then_some(token.clone())
+        })
     }
 
     /// Enrol an agent; its token.
