@@ -13,7 +13,7 @@ use crate::identity::policy::Action;
 use crate::identity::{passwords, secrets};
 use crate::store::models::UserRow;
 use crate::store::values::new_id;
-use crate::store::{StoreError, users};
+use crate::store::{Connection, StoreError, sessions, users, write_transaction};
 
 /// The only reserved name that may be taken, and only here and at the first start.
 const FIRST_ADMIN: &str = "admin";
@@ -31,7 +31,7 @@ pub enum UserCommand {
         #[arg(long)]
         email: Option<String>,
     },
-    /// Change an account's password; the new one comes from standard input, or is made and printed
+    /// Change an account's password and sign it out; the new one comes from standard input, or is made and printed
     Passwd { name: String },
     /// Let an account sign in again, and its tokens and agents in
     Enable { name: String },
@@ -120,8 +120,15 @@ async fn change_password(name: &str, data: &DataArgs) -> Result<(), AdminError> 
     let user = account(&store, name).await?;
     let password = Password::given_or_made()?;
     let hash = passwords::hash(&password.text)?;
-    store.run(move |c| users::set_password_hash(c, &user.id, &hash)).await?;
-    eprintln!("changed the password of `{name}`");
+    let change = move |c: &mut Connection| {
+        write_transaction(c, |c| {
+            users::set_password_hash(c, &user.id, &hash)?;
+            // Who knew the old one may be signed in.
+            sessions::remove_of_user(c, &user.id, None)
+        })
+    };
+    store.run(change).await?;
+    eprintln!("changed the password of `{name}` and signed it out everywhere");
     password.tell()
 }
 

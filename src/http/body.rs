@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::{HttpMessage, HttpRequest, web};
 use bytes::BytesMut;
 use futures_util::StreamExt;
@@ -18,19 +18,29 @@ pub const BODY_LIMIT: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
-/// The JSON object in the body of a request whose caller showed a bearer token.
+/// The JSON object in the body of a request. With an Authorization header a form's content type is taken for JSON, since
+/// `curl -d` sends it; without one it is refused, since a page of another site can send it.
 ///
-/// Errors: 415 for a content type other than JSON (a form's type is taken for JSON: `curl -d` sends it), 413 beyond
-/// [`BODY_LIMIT`], 400 for whatever is not one JSON object.
+/// Errors: 415 for any other content type, 413 beyond [`BODY_LIMIT`], 400 for whatever is not one JSON object.
 pub async fn take_object(request: &HttpRequest, payload: web::Payload) -> Result<Map<String, Value>, Error> {
-    verify_type(request)?;
+    let form = request.headers().contains_key(AUTHORIZATION);
+    take(request, payload, form).await
+}
+
+/// As [`take_object`], but JSON only, whatever the request shows.
+pub async fn take_json(request: &HttpRequest, payload: web::Payload) -> Result<Map<String, Value>, Error> {
+    take(request, payload, false).await
+}
+
+async fn take(request: &HttpRequest, payload: web::Payload, form: bool) -> Result<Map<String, Value>, Error> {
+    verify_type(request, form)?;
     let body = timeout(BODY_TIME, read(request, payload)).await;
     let body =
         body.map_err(|_| Error::BadRequest(format!("the body did not arrive within {} s", BODY_TIME.as_secs())))?;
     parse_object(&body?)
 }
 
-fn verify_type(request: &HttpRequest) -> Result<(), Error> {
+fn verify_type(request: &HttpRequest, form: bool) -> Result<(), Error> {
     if request.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Error::UnsupportedMediaType("send the body without a Content-Encoding".into()));
     }
@@ -40,7 +50,7 @@ fn verify_type(request: &HttpRequest) -> Result<(), Error> {
     }
     let kind = request.content_type().to_ascii_lowercase();
     let json = kind.starts_with("application/") && kind.ends_with("+json");
-    if json || kind == "application/json" || kind == "application/x-www-form-urlencoded" {
+    if json || kind == "application/json" || form && kind == "application/x-www-form-urlencoded" {
         return Ok(());
     }
     Err(Error::UnsupportedMediaType("send the body as JSON, with Content-Type: application/json".into()))
@@ -125,7 +135,7 @@ mod tests {
         let table = [
             ("application/json", 200),
             ("Application/JSON; charset=utf-8", 200),
-            ("application/x-www-form-urlencoded", 200),
+            ("application/x-www-form-urlencoded", 415),
             ("application/merge-patch+json", 200),
             ("text/plain", 415),
             ("text/x+json", 415),
@@ -136,6 +146,11 @@ mod tests {
         for (kind, status) in table {
             assert_eq!(status_of(typed(kind), "{}").await.0, status, "{kind}");
         }
+        let with_token = || typed("application/x-www-form-urlencoded").insert_header((AUTHORIZATION, "Bearer x"));
+        assert_eq!(status_of(with_token(), "{}").await.0, 200, "what `curl -d` sends");
+        let (request, mut payload) = with_token().set_payload("{}").to_http_parts();
+        let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
+        assert!(matches!(take_json(&request, payload).await, Err(Error::UnsupportedMediaType(_))));
         let compressed = typed("application/json").insert_header((CONTENT_ENCODING, "gzip"));
         assert_eq!(status_of(compressed, "{}").await.0, 415);
         assert_eq!(status_of(TestRequest::post().insert_header((CONTENT_LENGTH, 2)), "{}").await.0, 415);

@@ -13,12 +13,15 @@ pub mod csrf;
 pub mod docs;
 pub mod fields;
 pub mod health;
+pub mod me;
 pub mod openapi;
 pub mod paging;
 pub mod place;
 pub mod problems;
 pub mod proxies;
 pub mod proxy_fields;
+pub mod session;
+pub mod session_fields;
 pub mod shield;
 #[cfg(test)]
 mod test_support;
@@ -53,6 +56,7 @@ use crate::identity::audit::{AuditLog, Entry, RECORD_LIMIT, Record};
 use crate::identity::directory::{NoteUse, use_is_news};
 use crate::identity::hasher::PasswordHasher;
 use crate::identity::oidc::OidcFlows;
+use crate::identity::sign_in::SignIn;
 use crate::identity::{Caller, Credential, Directory, Snapshot};
 use crate::store::Store;
 use crate::tunnel::TunnelSupervisor;
@@ -120,6 +124,16 @@ impl AppState {
         ask(&self.directory, message).await
     }
 
+    /// The way in for names and passwords.
+    pub fn sign_in(&self) -> SignIn {
+        SignIn {
+            attempts: self.attempts.borrow().clone(),
+            hasher: self.hasher.borrow().clone(),
+            directory: self.directory.borrow().clone(),
+            snapshot: self.snapshot.clone(),
+        }
+    }
+
     /// Write an entry to the audit log; a log that is away keeps no answer back.
     pub async fn record(&self, entry: Entry) {
         let log = self.audit.borrow().clone();
@@ -131,11 +145,13 @@ impl AppState {
     /// Tell the Directory that a credential was used, if that is news. When many come at once one will do.
     fn note_use(&self, caller: &Caller, now: i64) {
         let snapshot = self.snapshot();
-        let last = match &caller.credential {
-            Credential::Session(hash) => snapshot.session(hash).map(|session| session.last_used),
-            Credential::Token(hash) => snapshot.token(hash).and_then(|token| token.last_used),
+        let (last, step_ms) = match &caller.credential {
+            Credential::Session(hash) => {
+                (snapshot.session(hash).map(|session| session.last_used), snapshot.session_use_step_ms())
+            }
+            Credential::Token(hash) => (snapshot.token(hash).and_then(|token| token.last_used), i64::MAX),
         };
-        if use_is_news(last, now) {
+        if use_is_news(last, now) || last.is_some_and(|last| now.saturating_sub(last) >= step_ms) {
             let _ = self.directory.borrow().try_send(NoteUse(caller.credential.clone()));
         }
     }
@@ -184,12 +200,14 @@ fn configure(cfg: &mut web::ServiceConfig, state: AppState) {
 
 fn places(agent_path: &str) -> Vec<Place> {
     let all = [
+        session::places(),
+        me::places(),
+        tokens::places(),
+        users::places(),
+        audit::places(),
         proxies::places(),
         agents::places(),
         agent_socket::places(agent_path),
-        users::places(),
-        tokens::places(),
-        audit::places(),
         health::places(),
         docs::places(),
     ];

@@ -1,7 +1,7 @@
 //! The API's description, made from the handlers and types themselves.
 
 use utoipa::openapi::OpenApi as Document;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::{FieldError, Problem};
@@ -16,6 +16,7 @@ pub fn document() -> String {
 #[openapi(
     info(title = "Dockway", description = "Container desktops and TCP tunnels behind one door. Every call takes `Authorization: Bearer TOKEN`; `dockway admin token create` makes one. Errors are `application/problem+json` with a stable `code`."),
     tags(
+        (name = "Sign-in", description = "Sessions of browsers, and who one is"),
         (name = "Tunnels", description = "Ports of the server, each relayed to a host and port in an agent's network"),
         (name = "Agents", description = "The programs inside private networks"),
         (name = "Users", description = "Accounts, for administrators"),
@@ -25,6 +26,8 @@ pub fn document() -> String {
         (name = "Description", description = "What you are reading"),
     ),
     paths(
+        super::session::create, super::session::end, super::session::end_all,
+        super::me::show, super::me::change_password,
         super::proxies::create, super::proxies::list, super::proxies::show, super::proxies::change,
         super::proxies::remove, super::proxies::connections, super::proxies::cut,
         super::agents::list, super::agents::enrol, super::agents::show, super::agents::change, super::agents::remove,
@@ -34,12 +37,12 @@ pub fn document() -> String {
         super::health::healthy, super::health::ready, super::docs::document,
     ),
     components(schemas(Problem, FieldError)),
-    security(("token" = [])),
+    security(("token" = []), ("session" = [])),
     modifiers(&Schemes)
 )]
 struct Api;
 
-/// The two kinds of bearer token.
+/// The two kinds of bearer token, and the cookie.
 struct Schemes;
 
 impl Modify for Schemes {
@@ -50,6 +53,9 @@ impl Modify for Schemes {
             scheme.description = Some(text.to_owned());
             components.add_security_scheme(name, SecurityScheme::Http(scheme));
         }
+        let text = "A browser that signed in; over HTTPS the cookie is called __Host-dockway_session";
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description("dockway_session", text));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
     }
 }
 

@@ -31,8 +31,9 @@ macro_rules! answers {
 answers! {
     /// What every call with a token may answer.
     Refused: [
-        ("401", "`unauthenticated`: no token, or one that is not valid"),
-        ("403", "`forbidden`: the token lacks the scope for this"),
+        ("400", "`bad_request`: both a session cookie and a token"),
+        ("401", "`unauthenticated`: no token and no session, or one that is not valid"),
+        ("403", "`forbidden`: this needs another scope, role or way to sign in; `cross_site`: a page of another site asks"),
         ("503", "`unavailable`: the tunnels restart or the database does not answer; try again after `Retry-After`"),
     ];
     /// What a call with a body may answer.
@@ -48,6 +49,17 @@ answers! {
         ("413", "`too_large`: the body has more than 64 KiB"),
         ("415", "`unsupported_media_type`: the body is not announced as JSON"),
         ("422", "`invalid`: `errors` names every bad field"),
+    ];
+    /// What a body that must be JSON, with a password in it, may be answered with.
+    BadPassword: [
+        ("400", "`bad_request`: the body is empty or not a JSON object"),
+        ("401", "`wrong_password`, or `unauthenticated` without a session that is needed"),
+        ("403", "`cross_site`: a page of another site asks; `forbidden`: a token may not do this"),
+        ("413", "`too_large`: the body has more than 64 KiB"),
+        ("415", "`unsupported_media_type`: the body is not announced as JSON"),
+        ("422", "`invalid`: `errors` names every bad field"),
+        ("429", "`too_many_attempts`: too many wrong passwords; try again after `Retry-After`"),
+        ("503", "`unavailable`: too many people sign in, or the database does not answer; try again after `Retry-After`"),
     ];
     /// What a list may answer.
     BadPage: [("400", "`bad_request`: the query cannot be read"), ("422", "`invalid`: a parameter cannot be taken; `errors` names it")];

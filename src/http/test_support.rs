@@ -86,24 +86,32 @@ fn token_of(owner: &UserRow, name: &str, scopes: &[Scope]) -> (String, TokenRow)
 /// The handlers with their routes, called without a socket.
 pub struct TestApi {
     app: Box<dyn CallApp>,
+    pub state: AppState,
     pub tokens: Tokens,
 }
 
 impl TestApi {
     pub async fn start() -> Self {
         let (state, tokens) = state().await;
-        let app = init_service(app(state)).await;
-        Self { app: Box::new(app), tokens }
+        let app = init_service(app(state.clone())).await;
+        Self { app: Box::new(app), state, tokens }
     }
 
     /// Call with a bearer token and a JSON body; an empty string leaves either out.
     pub async fn call(&self, method: Method, path: &str, token: &str, body: &str) -> Answer {
-        let mut request = TestRequest::with_uri(path).method(method);
-        if !token.is_empty() {
-            request = request.insert_header(("Authorization", format!("Bearer {token}")));
-        }
-        if !body.is_empty() {
-            request = request.insert_header(("Content-Type", "application/json")).set_payload(body.to_owned());
+        let authorization = format!("Bearer {token}");
+        let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
+        let shown = [!token.is_empty(), !body.is_empty()];
+        let headers: Vec<_> =
+            headers.into_iter().zip(shown).filter(|(_, shown)| *shown).map(|(pair, _)| pair).collect();
+        self.call_with(method, path, &headers, body).await
+    }
+
+    /// Call with these headers and no others.
+    pub async fn call_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = TestRequest::with_uri(path).method(method).set_payload(body.to_owned());
+        for header in headers {
+            request = request.append_header(*header);
         }
         let response = self.app.call_app(request.to_request()).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());

@@ -1,7 +1,10 @@
-//! How often an address may show an agent's wrong token. One actor, started by the server and addressed by HTTP
-//! handlers; it lives as long as the server.
+//! How often an address may show an agent's wrong token, and how often and how fast people may try passwords. One
+//! actor, started by the server and addressed by HTTP handlers; it lives as long as the server.
 //!
-//! The decision is the pure [`Attempts`]; the actor lends it the clock.
+//! The decisions are the pure [`Attempts`], one for tokens and one for passwords, and [`Pace`]; the actor lends them the
+//! clock.
+
+mod sign_ins;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+pub use self::sign_ins::{BeginSignIn, EndSignIn, SignInEnd};
+use super::pace::Pace;
 use crate::supervision::ChildGuard;
 
 /// This many failures within the window, and an address waits.
@@ -68,6 +73,16 @@ impl Attempts {
         self.failures.remove(&network(address));
     }
 
+    /// The last failure was none.
+    fn take_back(&mut self, address: IpAddr) {
+        let key = network(address);
+        let Some(times) = self.failures.get_mut(&key) else { return };
+        times.pop_back();
+        if times.is_empty() {
+            self.failures.remove(&key);
+        }
+    }
+
     fn make_room(&mut self, now: Instant) {
         self.failures.retain(|_, times| times.back().is_some_and(|last| is_recent(*last, now)));
         if self.failures.len() < MOST_ADDRESSES {
@@ -115,13 +130,17 @@ pub struct Succeeded(pub IpAddr);
 
 /// Keeps the count of failures for the whole server.
 pub struct AttemptLimiter {
+    /// With agents' tokens.
     attempts: Attempts,
+    /// With passwords.
+    sign_ins: Attempts,
+    pace: Pace,
     _guard: ChildGuard<&'static str>,
 }
 
 impl AttemptLimiter {
     pub fn new(guard: ChildGuard<&'static str>) -> Self {
-        Self { attempts: Attempts::default(), _guard: guard }
+        Self { attempts: Attempts::default(), sign_ins: Attempts::default(), pace: Pace::default(), _guard: guard }
     }
 }
 

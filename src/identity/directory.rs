@@ -6,6 +6,7 @@
 
 mod agents;
 mod identities;
+mod passwords;
 mod sessions;
 mod tokens;
 mod users;
@@ -19,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 pub use self::agents::{ChangeAgent, EnrolAgent, RemoveAgent, RotateAgent};
 pub use self::identities::{LinkIdentity, ProvenIdentity, SignInByProvider, UnlinkIdentity};
+pub use self::passwords::{OpenSessionByPassword, ReplacePassword};
 pub use self::sessions::{CloseSession, CloseSessions, NoteUse, OpenSession, OpenedSession, use_is_news};
 pub use self::tokens::{CreateToken, MadeToken, RevokeToken};
 pub use self::users::{ChangeUser, CreateUser, DeleteUser, NewUser, SetPassword, UserChanges};

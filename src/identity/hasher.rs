@@ -41,6 +41,12 @@ pub struct HashPassword(pub Secret);
 #[rtype(result = "usize")]
 pub struct Runs;
 
+/// Take every place, so that the hasher is as busy as it can be until the answer is dropped.
+#[cfg(test)]
+#[derive(Message)]
+#[rtype(result = "tokio::sync::OwnedSemaphorePermit")]
+pub struct Hold;
+
 /// See the module's documentation.
 pub struct PasswordHasher {
     turn: Arc<Semaphore>,
@@ -129,5 +135,78 @@ impl Handler<Runs> for PasswordHasher {
 
     fn handle(&mut self, _: Runs, _: &mut Self::Context) -> usize {
         self.runs
+    }
+}
+
+#[cfg(test)]
+impl Handler<Hold> for PasswordHasher {
+    type Result = MessageResult<Hold>;
+
+    fn handle(&mut self, _: Hold, _: &mut Self::Context) -> Self::Result {
+        let all = u32::try_from(AT_ONCE + MOST_WAITING).unwrap();
+        MessageResult(self.places.clone().try_acquire_many_owned(all).unwrap())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::task::{Context, Waker};
+
+    use argon2::password_hash::{Error as HashError, PasswordHash, PasswordVerifier};
+    use argon2::{Argon2, Params};
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[test]
+    fn nobodys_hash_is_as_much_work_as_any_other() {
+        let nobody = PasswordHash::new(NOBODYS_HASH).unwrap();
+        let made = passwords::hash("correct horse").unwrap();
+        let made = PasswordHash::new(&made).unwrap();
+        assert_eq!((nobody.algorithm, nobody.version), (made.algorithm, made.version));
+        assert_eq!(Params::try_from(&nobody).unwrap(), Params::try_from(&made).unwrap());
+        assert_eq!(nobody.hash.unwrap().len(), made.hash.unwrap().len());
+        // Anything but a wrong password would mean that argon2 did not come to its end.
+        let answer = Argon2::default().verify_password(b"correct horse", &nobody);
+        assert_eq!(answer, Err(HashError::Password));
+        let salt = nobody.salt.unwrap().decode_b64(&mut [0; 64]).unwrap().len();
+        assert!(salt >= argon2::MIN_SALT_LEN, "{salt}");
+    }
+
+    #[actix::test]
+    async fn two_run_at_once_some_wait_and_the_rest_is_told_to_come_back() {
+        let mut hasher = PasswordHasher::new(ChildGuard::detached());
+        let running = Arc::new(AtomicUsize::new(0));
+        let (started, starts) = mpsc::channel();
+        let mut gates = Vec::new();
+        let mut runs: Vec<_> = (0..AT_ONCE + MOST_WAITING)
+            .map(|_| {
+                let (gate, opened) = mpsc::channel::<()>();
+                gates.push(gate);
+                let (running, started) = (running.clone(), started.clone());
+                hasher.run(move || {
+                    started.send(running.fetch_add(1, Ordering::SeqCst) + 1).unwrap();
+                    // Until its gate is dropped.
+                    let _ = opened.recv();
+                    running.fetch_sub(1, Ordering::SeqCst);
+                })
+            })
+            .collect();
+        for run in &mut runs {
+            assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        for _ in 0..AT_ONCE {
+            starts.recv().unwrap();
+        }
+        assert_eq!(hasher.turn.available_permits(), 0, "nobody else has a turn");
+        let refused = hasher.run(|| ()).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "the queue is full");
+        drop(gates);
+        assert!(join_all(runs).await.iter().all(Result::is_ok));
+        let most = starts.try_iter().max().unwrap();
+        assert!(most <= AT_ONCE, "{most} ran at once");
+        hasher.run(|| ()).await.unwrap();
     }
 }

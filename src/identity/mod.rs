@@ -1,6 +1,6 @@
 //! Who is asking, and what may they do? Accounts, passwords, sessions, tokens, agents.
 //!
-//! Pure: `policy`, `role`, `scopes`, `names`, `snapshot`, `limits`, and the decisions in `attempts`. The
+//! Pure: `policy`, `role`, `scopes`, `names`, `snapshot`, `limits`, `pace`, and the decisions in `attempts`. The
 //! [`directory`] actor owns what is true and publishes it as a [`snapshot`]; everybody else reads that.
 
 pub mod agents;
@@ -13,12 +13,14 @@ pub mod hasher;
 pub mod limits;
 pub mod names;
 pub mod oidc;
+pub mod pace;
 pub mod passwords;
 pub mod policy;
 pub mod role;
 pub mod scopes;
 pub mod secret_key;
 pub mod secrets;
+pub mod sign_in;
 pub mod snapshot;
 
 pub use caller::{Caller, Credential};

@@ -60,6 +60,8 @@ pub enum Action {
     /// Who am I, and what do I have?
     ReadSelf,
     ChangePassword,
+    /// Sign out of this browser.
+    EndSession,
     /// Sign out of every browser.
     EndSessions,
     /// Let an OpenID provider sign one in, or no longer.
@@ -172,6 +174,7 @@ impl Action {
             Self::ConnectAgent => "agent.connect",
             Self::ReadSelf => "self.read",
             Self::ChangePassword => "password.change",
+            Self::EndSession => "session.end",
             Self::EndSessions => "session.end_all",
             Self::LinkProvider => "identity.link",
             Self::ReadEvents => "events.read",
@@ -227,7 +230,7 @@ impl Action {
             | Self::ReadToken
             | Self::CreateToken
             | Self::RevokeToken => Need::Anybody,
-            Self::ChangePassword | Self::EndSessions | Self::LinkProvider => Need::Session,
+            Self::ChangePassword | Self::EndSession | Self::EndSessions | Self::LinkProvider => Need::Session,
             Self::ListUsers
             | Self::ReadUser
             | Self::CreateUser

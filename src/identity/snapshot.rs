@@ -12,6 +12,9 @@ use super::role::Role;
 use super::scopes::ScopeSet;
 use crate::store::models::{AgentRow, IdentityRow, SessionRow, TokenRow, UserRow};
 
+/// A session's use is news after this part of its idle lifetime.
+const IDLE_STEPS: i64 = 10;
+
 /// See the module's documentation. A clone shares every table that is not changed afterwards.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
@@ -80,6 +83,12 @@ impl Snapshot {
             ends_at,
             credential: credential.clone(),
         })
+    }
+
+    /// The time after which another use of a session is news, in milliseconds: one that lives a minute without use must
+    /// not end while it is used.
+    pub fn session_use_step_ms(&self) -> i64 {
+        self.session_idle_ms / IDLE_STEPS
     }
 
     pub fn user(&self, id: &str) -> Option<&Arc<UserRow>> {

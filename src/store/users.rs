@@ -24,6 +24,14 @@ pub fn find_by_name(c: &mut Connection, username: &str) -> Result<Option<UserRow
     Ok(named.select(UserRow::as_select()).first(c).optional()?)
 }
 
+/// The account with this id.
+///
+/// # Errors
+/// `Missing` without it.
+pub fn get(c: &mut Connection, id: &str) -> Result<UserRow, StoreError> {
+    Ok(users::table.find(id).select(UserRow::as_select()).first(c)?)
+}
+
 /// Add an account.
 ///
 /// # Errors

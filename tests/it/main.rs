@@ -29,6 +29,7 @@ mod patching;
 mod ports;
 mod programs;
 mod restarts;
+mod sessions;
 mod storage;
 mod tls;
 mod tokens;

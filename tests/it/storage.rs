@@ -128,13 +128,13 @@ fn database_is_locked() {
 }
 
 /// Another process that holds the database, and lets go when its standard input ends.
-struct Lock {
+pub struct Lock {
     child: Child,
     stdin: ChildStdin,
 }
 
 impl Lock {
-    fn take(database: &Path) -> Self {
+    pub fn take(database: &Path) -> Self {
         let script = "import sqlite3, sys\n\
                       held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)\n\
                       held.execute('BEGIN EXCLUSIVE')\n\
@@ -150,7 +150,7 @@ impl Lock {
         Self { child, stdin }
     }
 
-    fn release(mut self) {
+    pub fn release(mut self) {
         drop(self.stdin);
         assert!(self.child.wait().expect("python ends").success());
     }

@@ -11,9 +11,9 @@ use crate::store::models::SessionRow;
 use crate::store::{StoreError, sessions, tokens, users, write_transaction};
 
 /// One person has at most so many sessions; the one that was used longest ago gives way.
-const MOST_SESSIONS: usize = 50;
+pub(super) const MOST_SESSIONS: usize = 50;
 /// What a session's id begins with: nothing that tells its kind, since it is only ever in a cookie.
-const NO_PREFIX: &str = "";
+pub(super) const NO_PREFIX: &str = "";
 /// A use is news when the last one that is known is older than this, in milliseconds.
 pub const USE_STEP_MS: i64 = 60_000;
 

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod browser;
 pub mod desktop;
 pub mod mount;
 pub mod postgres;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 pub use agent::Agent;
 pub use api::Api;
+pub use browser::Browser;
 pub use process::Process;
 pub use remote::Remote;
 pub use rig::{Rig, Tunnel};

@@ -73,6 +73,8 @@ pub struct Server {
     pub port: u16,
     /// An admin's API token.
     pub token: String,
+    /// The password of that admin, `admin`.
+    pub password: String,
     data_dir: PathBuf,
     _temporary: TempDir,
 }
@@ -93,11 +95,11 @@ impl Server {
         let block = next_block();
         let last = block + PORTS_EACH - 1;
         setup.tunnel_ports.get_or_insert_with(|| format!("{}-{last}", block + 1));
-        said(&admin(&data_dir, ["user", "add", "admin", "--role", "admin"]));
+        let password = said(&admin(&data_dir, ["user", "add", "admin", "--role", "admin"]));
         let token = said(&admin(&data_dir, ["token", "create", "--user", "admin", "--name", "test"]));
         let listen = if setup.stays_on_port { block } else { 0 };
         let (process, port) = launch(&setup, &data_dir, listen);
-        Self { process, setup, block, port, token, data_dir, _temporary: temporary }
+        Self { process, setup, block, port, token, password, data_dir, _temporary: temporary }
     }
 
     pub fn api(&self) -> Api {
