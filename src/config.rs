@@ -1,9 +1,11 @@
 //! One `Config` for `serve`, with a part for each subtree. Flag beats environment variable beats TOML file.
 //!
-//! `cli` holds what the command line takes, `file` what the TOML file takes, `parse` what both accept as a value.
+//! `cli` holds what the command line takes, `file` what the TOML file takes, `oidc` its tables of providers, `parse`
+//! what both accept as a value.
 
 pub mod cli;
 mod file;
+mod oidc;
 pub(crate) mod parse;
 
 use std::net::{IpAddr, SocketAddr};

@@ -17,5 +17,6 @@ pub mod server;
 pub mod store;
 pub mod supervision;
 pub mod telemetry;
+pub mod tls;
 pub mod tunnel;
 pub mod wire;

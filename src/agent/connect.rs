@@ -1,6 +1,5 @@
 //! Logging in: the WebSocket handshake with the server, by awc, which then hands over its socket.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +7,13 @@ use actix_service::ServiceExt;
 use actix_web::http::{StatusCode, Uri, header};
 use awc::Client;
 use awc::error::WsClientError;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use rustls::ClientConfig;
 use socket2::SockRef;
 
 use crate::config::{AgentConfig, AgentProtocol, Secret};
 use crate::link::Link;
 use crate::link::socket::prepare;
+use crate::tls;
 use crate::wire::mux::{Role, Version};
 
 /// Looking up, connecting, TLS and the handshake together.
@@ -68,9 +66,9 @@ impl Connector {
             AgentProtocol::Json => Version::Json,
             AgentProtocol::Binary => Version::Binary,
         };
-        let tls = Arc::new(tls_config(config)?);
+        let tls = tls::client_config(config.ca_file.as_deref()).map_err(SettingsError::CaFile)?;
         let (client_id, token) = (config.client_id.clone(), config.token.clone());
-        Ok(Self { uri, client_id, token, version, tls })
+        Ok(Self { uri, client_id, token, version, tls: Arc::new(tls) })
     }
 
     pub fn server(&self) -> &Uri {
@@ -127,25 +125,4 @@ fn explain(error: WsClientError) -> ConnectError {
         WsClientError::InvalidResponseStatus(status) => ConnectError::Status(status),
         other => ConnectError::Unreachable(other.to_string()),
     }
-}
-
-/// The system's certificate authorities, and the one of `--ca-file`.
-fn tls_config(config: &AgentConfig) -> Result<ClientConfig, SettingsError> {
-    let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(system.certs);
-    if let Some(path) = &config.ca_file {
-        let fail = |error: &dyn std::fmt::Display| SettingsError::CaFile(format!("{}: {error}", path.display()));
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| fail(&error))?;
-        for certificate in certificates {
-            let certificate = certificate.map_err(|error| fail(&error))?;
-            roots.add(certificate).map_err(|error| fail(&error))?;
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| SettingsError::CaFile(io::Error::other(error).to_string()))?;
-    let mut tls = builder.with_root_certificates(roots).with_no_client_auth();
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(tls)
 }

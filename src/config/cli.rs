@@ -13,8 +13,8 @@ use ipnet::IpNet;
 use super::file::{FileConfig, Limit};
 use super::{
     AgentConfig, AgentProtocol, Config, ConfigError, DEFAULT_AGENT_PATH, DataConfig, Environment, HttpConfig,
-    IdentityConfig, Limits, LogConfig, LogFormat, RoleLimits, SessionConfig, TunnelConfig, parse, process_environment,
-    secret_from,
+    IdentityConfig, Limits, LogConfig, LogFormat, OidcProvider, RoleLimits, SessionConfig, TunnelConfig, oidc, parse,
+    process_environment, secret_from,
 };
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -154,7 +154,7 @@ fn limit(text: &str) -> Result<Limit, String> {
 }
 
 impl PeopleArgs {
-    fn merge(self, file: &FileConfig) -> IdentityConfig {
+    fn merge(self, file: &FileConfig, oidc: Vec<OidcProvider>) -> IdentityConfig {
         let limit = |flag: Option<Limit>, file: Option<Limit>, default| flag.or(file).map_or(default, |limit| limit.0);
         let sessions = SessionConfig {
             idle: self.session_idle.or(file.session_idle).unwrap_or(DEFAULT_SESSION_IDLE),
@@ -172,7 +172,7 @@ impl PeopleArgs {
             agents: limit(self.admin_agents, file.admin_agents, None),
             tokens: limit(self.admin_tokens, file.admin_tokens, Some(100)),
         };
-        IdentityConfig { sessions, limits: RoleLimits { user, admin }, oidc: Vec::new() }
+        IdentityConfig { sessions, limits: RoleLimits { user, admin }, oidc }
     }
 }
 
@@ -257,7 +257,8 @@ impl ServeArgs {
         let file = FileConfig::read(self.data.config.as_deref())?;
         let log = self.log.merge(&file);
         let data = self.data.merge(&file)?;
-        let identity = self.people.merge(&file);
+        let providers = oidc::providers(file.oidc.clone(), environment)?;
+        let identity = self.people.merge(&file, providers);
         let http = HttpConfig {
             listen: self.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             public_url: self.public_url.map_or(file.public_url, |PublicUrl(url)| url),

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
+use super::oidc::OidcTable;
 use super::{ConfigError, LogFormat, parse, read_file};
 
 /// What the file says. A path in it is taken from the working directory, like one on the command line.
@@ -45,6 +46,8 @@ pub struct FileConfig {
     pub admin_agents: Option<Limit>,
     pub user_tokens: Option<Limit>,
     pub admin_tokens: Option<Limit>,
+    /// Each `[[oidc]]` table.
+    pub oidc: Vec<OidcTable>,
     pub log: Option<String>,
     pub log_format: Option<LogFormat>,
 }

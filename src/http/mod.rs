@@ -14,6 +14,9 @@ pub mod docs;
 pub mod fields;
 pub mod health;
 pub mod me;
+pub mod oidc;
+pub mod oidc_answer;
+pub mod oidc_cookie;
 pub mod openapi;
 pub mod paging;
 pub mod place;
@@ -201,6 +204,7 @@ fn configure(cfg: &mut web::ServiceConfig, state: AppState) {
 fn places(agent_path: &str) -> Vec<Place> {
     let all = [
         session::places(),
+        oidc::places(),
         me::places(),
         tokens::places(),
         users::places(),

@@ -34,6 +34,7 @@ pub fn document() -> String {
         super::agents::rotate, super::agent_socket::connect,
         super::users::list, super::users::create, super::users::show, super::users::change, super::users::remove,
         super::tokens::list, super::tokens::create, super::tokens::revoke, super::audit::list,
+        super::oidc::list, super::oidc::start, super::oidc::start_linking, super::oidc::unlink, super::oidc::callback,
         super::health::healthy, super::health::ready, super::docs::document,
     ),
     components(schemas(Problem, FieldError)),

@@ -76,6 +76,30 @@ answers! {
         ("429", "`too_many_attempts`: too many wrong tokens from this address; try again after `Retry-After`"),
         ("503", "`unavailable`: the database does not answer; try again after `Retry-After`"),
     ];
+    /// What the beginning of a sign-in with a provider may answer.
+    BadStart: [
+        ("400", "`bad_request`: the query cannot be read, or the Host header is missing or odd"),
+        ("404", "`provider_unknown`"),
+        ("422", "`invalid`: `next` is no path on this host"),
+        ("502", "`provider_unavailable`: the provider does not answer as it should"),
+        ("503", "`unavailable`: the sign-in restarts; try again after `Retry-After`"),
+    ];
+    /// What a browser that comes back from a provider may be told.
+    SignInRefused: [
+        ("400", "`sign_in_failed`: `detail` says why; `bad_request`: the query cannot be read"),
+        ("401", "`unauthenticated`: the account was deleted meanwhile"),
+        ("403", "`no_account`: nobody here is known to the provider by this name; `forbidden`: the account is not active"),
+        ("404", "`provider_unknown`, or `user_unknown`: the account was deleted meanwhile"),
+        ("409", "`already_linked`: this account, or this sign-in with the provider"),
+        ("502", "`provider_unavailable`: the provider does not answer as it should"),
+        ("503", "`unavailable`: the sign-in restarts or the database does not answer; try again after `Retry-After`"),
+    ];
+    /// What an unlinking may answer.
+    LinkRefused: [
+        ("400", "`bad_request`: both a session and a token"),
+        ("404", "`not_linked`, or `user_unknown`: the account was deleted meanwhile"),
+        ("409", "`only_sign_in`: nobody could sign in to the account any more"),
+    ];
     /// What `/readyz` answers otherwise.
     NotReady: [("503", "`unavailable`: the database or the tunnels do not answer")];
 }

@@ -106,7 +106,7 @@ fn forget_old(times: &mut VecDeque<Instant>, now: Instant) {
 }
 
 /// What counts as one address: an IPv4 address, mapped into IPv6 or not, or an IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & IPV6_NETWORK)),
         v4 => v4,

@@ -16,7 +16,7 @@ const SIGN: &str = "
     cat key.pem cert.pem > both.pem
 ";
 
-fn certificates() -> TempDir {
+pub fn certificates() -> TempDir {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let made = Command::new("sh").args(["-ec", SIGN]).current_dir(directory.path()).output().expect("sh starts");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

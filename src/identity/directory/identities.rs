@@ -120,7 +120,12 @@ impl Handler<SignInByProvider> for Directory {
                 Ok(arrival)
             })
         };
-        self.change(prepare, Error::from, |directory, arrival| match arrival {
+        let failed = |error| match error {
+            // Another program took the name, which is noticed soon.
+            StoreError::Duplicate(_) => Error::Unavailable("the accounts have just changed; sign in again".into()),
+            other => other.into(),
+        };
+        self.change(prepare, failed, |directory, arrival| match arrival {
             Arrival::Known(user) => {
                 directory.snapshot.put_user(user.clone());
                 user

@@ -5,6 +5,7 @@ pub mod api;
 pub mod browser;
 pub mod desktop;
 pub mod mount;
+pub mod oidc;
 pub mod postgres;
 pub mod process;
 pub mod raw_ws;
@@ -14,6 +15,7 @@ pub mod server;
 pub mod sockets;
 pub mod sshd;
 pub mod stream;
+pub mod visitor;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
