@@ -5,7 +5,8 @@ const METHODS = ["get", "post", "put", "patch", "delete"];
 const ADDRESS = location.href.replace(/\/api\/docs.*$/, "");
 const COPIED_MS = 1500;
 
-fetch("openapi.json")
+// It is the same for everybody, so it is asked for as nobody.
+fetch("openapi.json", { credentials: "omit" })
   .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(`status ${answer.status}`))))
   .then(show)
   .catch((error) => {

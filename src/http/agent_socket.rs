@@ -48,7 +48,7 @@ pub(super) async fn connect(request: HttpRequest, state: web::Data<AppState>) ->
     let login = AgentLogin {
         client_id: agent.client_id.clone(),
         binary: offers_binary(request.headers()),
-        peer: request.peer_addr(),
+        address: Client::of(&request, &state.settings).origin(request.peer_addr()),
         version: version(request.headers()),
         token_hash: agent.token_hash.clone(),
     };
@@ -68,7 +68,9 @@ async fn authenticate(request: &HttpRequest, state: &AppState) -> Result<Arc<Age
     let found = log_in(state, client_id, token).await;
     match &found {
         Ok(_) => ask(&state.attempts, Succeeded(address)).await?,
-        Err(_) => ask(&state.attempts, Failed(address)).await?,
+        Err(Error::Unauthenticated(_)) => ask(&state.attempts, Failed(address)).await?,
+        // The token was right: its owner's other agents, behind the same address, must not be locked out.
+        Err(_) => {}
     }
     found
 }

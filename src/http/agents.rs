@@ -111,7 +111,11 @@ pub(super) async fn show(
     patch, path = "/api/agents/{client_id}", tag = "Agents", operation_id = "change_agent",
     params(("client_id" = String, Path, description = "Name of the agent")),
     request_body(content((PatchAgentBody = "application/json"), (PatchAgentBody = "application/x-www-form-urlencoded"))),
-    responses((status = 200, description = "The agent as it is now", body = AgentView), Refused, BadAgentBody, AgentMissing)
+    responses(
+        (status = 200, description = "The agent as it is now", body = AgentView),
+        Refused, BadAgentBody, AgentMissing,
+        (status = 409, description = "`limit_reached`: the new owner may have no more agents", body = Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn change(
     caller: Authorized,

@@ -38,3 +38,41 @@ fn build(value: String, max_age: Duration, https: bool) -> Cookie<'static> {
         .max_age(max_age)
         .finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn it_is_for_this_host_alone_and_no_script_reads_it() {
+        assert_eq!(
+            begin("abc", 3600, true).to_string(),
+            "__Host-dockway_session=abc; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=3600"
+        );
+        assert_eq!(
+            begin("abc", 60, false).to_string(),
+            "dockway_session=abc; HttpOnly; SameSite=Lax; Path=/; Max-Age=60"
+        );
+        assert_eq!(end(true).to_string(), "__Host-dockway_session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0");
+    }
+
+    #[test]
+    fn a_cookie_of_the_other_kind_is_none() {
+        let table = [
+            ("dockway_session=abc", false, Some("abc")),
+            ("dockway_session=abc", true, None),
+            ("__Host-dockway_session=abc", true, Some("abc")),
+            ("__Host-dockway_session=abc", false, None),
+            ("other=1; __Host-dockway_session=abc; dockway_session=evil", true, Some("abc")),
+            ("Dockway_Session=abc", false, None),
+            ("dockway_session", false, None),
+            ("", false, None),
+        ];
+        for (header, https, expected) in table {
+            let request = TestRequest::default().insert_header(("cookie", header)).to_http_request();
+            assert_eq!(session(&request, https).as_deref(), expected, "{header} {https}");
+        }
+    }
+}

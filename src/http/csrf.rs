@@ -35,35 +35,186 @@ pub fn is_own(headers: &HeaderMap, client: &Client, settings: &Settings) -> bool
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin";
     }
-    let Some(origin) = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()) else { return false };
-    // Without a public URL the scheme is unknown behind a proxy; whoever can read our host's pages has the right one.
-    let public = settings.public_url.as_deref().and_then(authority_of);
-    let asked = client.authority.as_deref();
-    authority_of(origin).is_some_and(|origin| {
-        public.as_deref() == Some(origin.as_str()) || asked.is_some_and(|asked| same_authority(&origin, asked))
-    })
+    let Some((scheme, page)) = headers.get(ORIGIN).and_then(|origin| split(origin.to_str().ok()?)) else {
+        return false;
+    };
+    if settings.public_url.as_deref().and_then(split).is_some_and(|public| public == (scheme, page.clone())) {
+        return true;
+    }
+    // Who is known to be asked by HTTPS is not asked by a page that came without: anybody on the way may have made it.
+    // Otherwise the scheme is unknown, for a proxy that is not trusted may add HTTPS.
+    let may_be = scheme == Scheme::Https || !client.https;
+    may_be && client.authority.as_deref().is_some_and(|asked| scheme.bare(asked) == page)
 }
 
-/// Host and port of an origin or URL, in lower case, without the scheme's own port.
-fn authority_of(url: &str) -> Option<String> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    /// An authority without the scheme's own port.
+    fn bare(self, authority: &str) -> &str {
+        let port = if self == Self::Https { ":443" } else { ":80" };
+        authority.strip_suffix(port).unwrap_or(authority)
+    }
+}
+
+/// Scheme and authority of an origin or URL, in lower case and without the scheme's own port.
+fn split(url: &str) -> Option<(Scheme, String)> {
     let lower = url.to_ascii_lowercase();
     let (scheme, rest) = lower.split_once("://")?;
-    let authority = rest.split('/').next()?;
-    let default = match scheme {
-        "http" => ":80",
-        "https" => ":443",
+    let scheme = match scheme {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
         _ => return None,
     };
-    Some(authority.strip_suffix(default).unwrap_or(authority).to_owned())
-}
-
-fn same_authority(origin: &str, asked: &str) -> bool {
-    let bare = |text: &str| text.trim_end_matches(":443").trim_end_matches(":80").to_owned();
-    bare(origin) == bare(asked)
+    let authority = scheme.bare(rest.split('/').next()?);
+    (!authority.is_empty()).then(|| (scheme, authority.to_owned()))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || essence.starts_with("application/") && essence.ends_with("+json")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::Method;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+    use crate::config::{DEFAULT_AGENT_PATH, Limits, RoleLimits};
+
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    const SAME: (&str, &str) = ("sec-fetch-site", "same-origin");
+
+    fn is_taken(method: Method, host: &str, https: bool, public_url: &str, headers: &[(&str, &str)]) -> bool {
+        let limits = Limits { tunnels: None, desktops: None, agents: None, tokens: None };
+        let settings = Settings {
+            agent_path: DEFAULT_AGENT_PATH.into(),
+            public_url: (!public_url.is_empty()).then(|| public_url.to_owned()),
+            trusted_proxies: Vec::new(),
+            limits: RoleLimits { user: limits, admin: limits },
+        };
+        let authority = (!host.is_empty()).then(|| host.to_owned());
+        let client = Client { address: None, https, authority };
+        let request =
+            headers.iter().fold(TestRequest::default().method(method), |request, pair| request.append_header(*pair));
+        match verify(&request.to_http_request(), &client, &settings) {
+            Ok(()) => true,
+            Err(Error::CrossSite(_)) => false,
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn which_origins_are_ours() {
+        // Origin, the host that was asked for, whether by HTTPS, the public URL.
+        let table = [
+            ("http://desk", "desk", false, "", true),
+            ("https://desk", "desk", false, "", true),
+            ("https://desk", "desk", true, "", true),
+            ("http://desk", "desk", true, "", false),
+            ("HTTPS://Desk", "desk", true, "", true),
+            ("http://desk:80", "desk", false, "", true),
+            ("http://desk", "desk:80", false, "", true),
+            ("https://desk:443", "desk", true, "", true),
+            ("https://desk", "desk:443", true, "", true),
+            ("http://desk", "desk:443", false, "", false),
+            ("https://desk", "desk:80", true, "", false),
+            ("http://desk:8080", "desk:8080", false, "", true),
+            ("http://desk:8080", "desk", false, "", false),
+            ("http://desk:8080", "desk:8081", false, "", false),
+            ("http://desk:80:80", "desk", false, "", false),
+            ("http://[::1]:8080", "[::1]:8080", false, "", true),
+            ("http://evil", "desk", false, "", false),
+            ("http://desk.evil", "desk", false, "", false),
+            ("http://evildesk", "desk", false, "", false),
+            ("http://desk@evil", "desk", false, "", false),
+            ("http://evil/desk", "desk", false, "", false),
+            ("null", "desk", false, "", false),
+            ("null", "null", false, "", false),
+            ("", "desk", false, "", false),
+            ("desk", "desk", false, "", false),
+            ("ftp://desk", "desk", false, "", false),
+            ("chrome-extension://desk", "desk", false, "", false),
+            ("http://", "", false, "", false),
+            ("https://desk.example.org", "internal:8080", true, "https://desk.example.org", true),
+            ("https://desk.example.org:443", "internal:8080", true, "https://desk.example.org", true),
+            ("http://desk.example.org", "internal:8080", true, "https://desk.example.org", false),
+            ("http://desk.example.org", "internal:8080", false, "http://desk.example.org:80", true),
+            ("https://desk.example.org:8443", "internal:8080", true, "https://desk.example.org:8443", true),
+            ("https://desk.example.org", "internal:8080", true, "https://desk.example.org:8443", false),
+            ("https://internal:8080", "internal:8080", true, "https://desk.example.org", true),
+            ("https://evil", "internal:8080", true, "https://desk.example.org", false),
+        ];
+        for (origin, host, https, public_url, expected) in table {
+            let taken = is_taken(Method::POST, host, https, public_url, &[("origin", origin), JSON]);
+            assert_eq!(taken, expected, "{origin} at {host}, {https}, {public_url}");
+        }
+    }
+
+    #[test]
+    fn what_the_browser_says_of_the_page_comes_first() {
+        for (site, expected) in
+            [("same-origin", true), ("same-site", false), ("cross-site", false), ("none", false), ("", false)]
+        {
+            let headers = [("sec-fetch-site", site), ("origin", "http://desk"), JSON];
+            assert_eq!(is_taken(Method::POST, "desk", false, "", &headers), expected, "{site}");
+        }
+        assert!(is_taken(Method::POST, "desk", false, "", &[SAME, ("origin", "http://evil"), JSON]));
+        assert!(!is_taken(Method::POST, "desk", false, "", &[JSON]), "a browser that says nothing");
+    }
+
+    #[test]
+    fn no_form_of_another_site_can_send_it() {
+        let table = [
+            ("application/json", true),
+            ("Application/JSON ; charset=utf-8", true),
+            ("application/merge-patch+json", true),
+            ("application/x-www-form-urlencoded", false),
+            ("multipart/form-data; boundary=x", false),
+            ("text/plain", false),
+            ("text/plain; application/json", false),
+            ("text/json", false),
+            ("application/jsonp", false),
+            ("", false),
+        ];
+        for (kind, expected) in table {
+            let headers = [SAME, ("content-type", kind)];
+            assert_eq!(is_taken(Method::POST, "desk", false, "", &headers), expected, "{kind}");
+            let with_header = [SAME, ("content-type", kind), ("X-Dockway-Csrf", "1")];
+            assert!(is_taken(Method::DELETE, "desk", false, "", &with_header), "{kind}");
+            let elsewhere = [("origin", "http://evil"), ("content-type", kind), ("X-Dockway-Csrf", "1")];
+            assert!(!is_taken(Method::DELETE, "desk", false, "", &elsewhere), "{kind}");
+        }
+        assert!(!is_taken(Method::DELETE, "desk", false, "", &[SAME]));
+    }
+
+    #[test]
+    fn reading_is_free_but_a_socket_is_not() {
+        let evil = ("origin", "http://evil");
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
+            assert!(is_taken(method.clone(), "desk", false, "", &[]));
+            assert!(is_taken(method.clone(), "desk", false, "", &[evil, ("sec-fetch-site", "cross-site")]));
+            for upgrade in ["websocket", "WebSocket, h2c", "x"] {
+                assert!(!is_taken(method.clone(), "desk", false, "", &[("upgrade", upgrade)]));
+                assert!(!is_taken(method.clone(), "desk", false, "", &[("upgrade", upgrade), evil]));
+                assert!(is_taken(
+                    method.clone(),
+                    "desk",
+                    false,
+                    "",
+                    &[("upgrade", upgrade), ("origin", "http://desk")]
+                ));
+            }
+        }
+        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::from_bytes(b"ODD").unwrap()] {
+            assert!(!is_taken(method.clone(), "desk", false, "", &[evil, JSON]), "{method}");
+            assert!(is_taken(method.clone(), "desk", false, "", &[SAME, JSON]), "{method}");
+        }
+    }
 }

@@ -72,6 +72,7 @@ answers! {
     AgentSocketRefused: [
         ("400", "`bad_request`: the WebSocket handshake is incomplete"),
         ("401", "`unauthenticated`: name or token is missing or wrong"),
+        ("403", "`forbidden`: the account that the agent belongs to is not active"),
         ("426", "`upgrade_required`: this is no WebSocket handshake of version 13"),
         ("429", "`too_many_attempts`: too many wrong tokens from this address; try again after `Retry-After`"),
         ("503", "`unavailable`: the database does not answer; try again after `Retry-After`"),

@@ -8,11 +8,14 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use actix_web::middleware::Next;
+use actix_web::web;
 use tokio::time::timeout;
 
+use super::AppState;
+use super::client::Client;
 use crate::error::Error;
 
 /// The most bytes of a request's address, with its query.
@@ -32,27 +35,36 @@ const DEFAULTS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+/// A browser that came by HTTPS comes by nothing else for a year. Other hosts of the domain are not ours to speak for.
+const HTTPS_ONLY: (HeaderName, &str) = (STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+
 /// Refuse what is too large, and put the headers on.
 pub async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    let https = speaks_https(&request);
     let mut response = match verify(&request) {
         Ok(()) => match timeout(ANSWER_TIME, next.call(request)).await {
             Ok(answered) => answered?.map_into_left_body(),
-            Err(_) => return Err(too_slow()),
+            Err(_) => return Err(too_slow(https)),
         },
         Err(error) => request.error_response(error).map_into_right_body(),
     };
-    put_defaults(response.headers_mut());
+    put_defaults(response.headers_mut(), https);
     Ok(response)
 }
 
+fn speaks_https(request: &ServiceRequest) -> bool {
+    let state = request.app_data::<web::Data<AppState>>();
+    state.is_some_and(|state| Client::of(request.request(), &state.settings).https)
+}
+
 /// The request is gone with its handler, so this goes around everything else.
-fn too_slow() -> actix_web::Error {
+fn too_slow(https: bool) -> actix_web::Error {
     let error = Error::Unavailable("this takes too long; try again later".into());
     let mut response = error.error_response();
-    put_defaults(response.headers_mut());
+    put_defaults(response.headers_mut(), https);
     InternalError::from_response(error, response).into()
 }
 
@@ -67,10 +79,156 @@ fn verify(request: &ServiceRequest) -> Result<(), Error> {
     Ok(())
 }
 
-fn put_defaults(headers: &mut HeaderMap) {
-    for (name, value) in DEFAULTS {
+fn put_defaults(headers: &mut HeaderMap, https: bool) {
+    for (name, value) in DEFAULTS.into_iter().chain(https.then_some(HTTPS_ONLY)) {
         if !headers.contains_key(&name) {
             headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::{Method, StatusCode};
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::http::test_support::{TestApi, TestServer, state};
+    use crate::http::{Settings, app, serve};
+
+    /// What every answer has.
+    const EVERYWHERE: [(&str, &str); 4] = [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ];
+    const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
+
+    #[actix_web::test]
+    async fn every_answer_has_the_headers() {
+        let api = TestApi::start().await;
+        for (method, path, token, status) in [
+            (Method::GET, "/healthz", "", 200),
+            (Method::GET, "/api/openapi.json", "", 200),
+            (Method::GET, "/api/agents", "", 401),
+            (Method::GET, "/api/agents/nobody", api.tokens.admin.as_str(), 404),
+            (Method::GET, "/nothing", "", 404),
+            (Method::PUT, "/api/agents", "", 405),
+            (Method::POST, "/api/agents", api.tokens.reader.as_str(), 403),
+            (Method::POST, "/api/agents", api.tokens.admin.as_str(), 400),
+            (Method::GET, "/api/proxy", api.tokens.admin.as_str(), 503),
+            (Method::GET, "/api/agent/ws", "", 401),
+            (Method::HEAD, "/healthz", "", 200),
+        ] {
+            let answer = api.call(method.clone(), path, token, "").await;
+            assert_eq!(answer.status.as_u16(), status, "{method} {path}");
+            for (name, value) in EVERYWHERE {
+                assert_eq!(answer.header(name), value, "{method} {path}");
+            }
+            assert_eq!(answer.header("content-security-policy"), NO_PAGE, "{method} {path}");
+            assert_eq!(answer.header("cache-control"), "no-store", "{method} {path}");
+            assert_eq!(answer.header("strict-transport-security"), "", "{method} {path}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_page_keeps_its_own_policy_and_has_the_rest() {
+        let api = TestApi::start().await;
+        for path in ["/api/docs", "/api/docs/docs.js"] {
+            let answer = api.call(Method::GET, path, "", "").await;
+            let policy = answer.header("content-security-policy").to_owned();
+            assert!(policy.contains("script-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+            assert!(!policy.contains("unsafe"), "{policy}");
+            assert_eq!(answer.headers.get_all("content-security-policy").count(), 1);
+            assert_eq!(answer.header("cache-control"), "no-cache");
+            for (name, value) in EVERYWHERE {
+                assert_eq!(answer.header(name), value, "{path}");
+            }
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_browser_that_came_by_https_is_told_to_stay() {
+        // The public URL, X-Forwarded-Proto of a trusted proxy, and the header.
+        let table = [
+            (None, None, None),
+            (Some("https://desk.example.org"), None, Some("max-age=31536000")),
+            (Some("http://desk.example.org"), None, None),
+            (None, Some("https"), Some("max-age=31536000")),
+            (Some("https://desk.example.org"), Some("http"), None),
+        ];
+        for (public_url, proto, expected) in table {
+            let (mut state, _tokens) = state().await;
+            let settings = Settings {
+                public_url: public_url.map(str::to_owned),
+                trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+                ..(*state.settings).clone()
+            };
+            state.settings = std::sync::Arc::new(settings);
+            let app = init_service(app(state)).await;
+            for path in ["/healthz", "/nothing", "/api/agents"] {
+                let mut request = TestRequest::with_uri(path).peer_addr("10.0.0.1:80".parse().unwrap());
+                if let Some(proto) = proto {
+                    request = request.insert_header(("x-forwarded-proto", proto));
+                }
+                let answer = call_service(&app, request.to_request()).await;
+                let header = answer.headers().get("strict-transport-security").map(|value| value.to_str().unwrap());
+                assert_eq!(header, expected, "{path} {public_url:?} {proto:?}");
+            }
+        }
+    }
+
+    #[actix_web::test]
+    async fn what_is_too_large_is_refused_with_its_limit() {
+        let api = TestApi::start().await;
+        let address = |length: usize| format!("/healthz?{}", "a".repeat(length - "/healthz?".len()));
+        for (length, status) in [(ADDRESS_LIMIT, 200), (ADDRESS_LIMIT + 1, 414)] {
+            let answer = api.call(Method::GET, &address(length), "", "").await;
+            assert_eq!(answer.status.as_u16(), status);
+            assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        }
+        let long = api.call(Method::GET, &address(ADDRESS_LIMIT + 1), "", "").await;
+        assert_eq!(
+            (long.code().as_str(), long.header("content-type")),
+            ("address_too_long", "application/problem+json")
+        );
+        // A token is a header like any other: its limit comes first.
+        let name = "authorization".len() + "Bearer ".len();
+        let fits = api.call(Method::GET, "/api/agents", &"t".repeat(HEADERS_LIMIT - name), "").await;
+        assert_eq!(fits.status, StatusCode::UNAUTHORIZED);
+        let large = api.call(Method::GET, "/api/agents", &"t".repeat(HEADERS_LIMIT - name + 1), "").await;
+        assert_eq!((large.status.as_u16(), large.code().as_str()), (431, "headers_too_large"));
+        assert!(large.body.len() < 1000, "it repeats nothing");
+    }
+
+    /// Beyond what the server's parser takes there is no request that could be answered in full, only a refusal.
+    #[actix_web::test]
+    async fn heads_that_the_parser_does_not_take_are_refused_and_closed() {
+        let (state, _tokens) = state().await;
+        let server = TestServer::start(|listener| serve(listener, state, 1));
+        let many = |count: usize| (0..count).map(|n| format!("x-{n}: 1\r\n")).collect::<String>();
+        let table = [
+            (format!("x-large: {}\r\n", "a".repeat(40_000)), "431"),
+            (format!("x-large: {}\r\n", "a".repeat(400_000)), "431"),
+            (many(90), "200"),
+            (many(200), "431"),
+            ("no colon\r\n".to_owned(), "400"),
+            ("x: \0\r\n".to_owned(), "400"),
+        ];
+        for (headers, status) in table {
+            let request = format!("GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n");
+            let mut socket = server.connect(b"").await;
+            // The server may answer and close before all of it is sent; then a reset may overtake its answer.
+            let sent = socket.write_all(request.as_bytes()).await;
+            let mut answer = Vec::new();
+            let read = socket.read_to_end(&mut answer).await;
+            let answer = String::from_utf8(answer).unwrap();
+            let is_reset = answer.is_empty() && (sent.is_err() || read.is_err());
+            let begins = answer.starts_with(&format!("HTTP/1.1 {status} "));
+            let shown: String = headers.chars().take(20).collect();
+            assert!(begins || status != "200" && is_reset, "{shown} {answer} {sent:?} {read:?}");
         }
     }
 }

@@ -107,9 +107,12 @@ impl TestApi {
         self.call_with(method, path, &headers, body).await
     }
 
-    /// Call with these headers and no others.
+    /// Call with these headers and no others; an empty body is none.
     pub async fn call_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut request = TestRequest::with_uri(path).method(method).set_payload(body.to_owned());
+        let mut request = TestRequest::with_uri(path).method(method);
+        if !body.is_empty() {
+            request = request.set_payload(body.to_owned());
+        }
         for header in headers {
             request = request.append_header(*header);
         }

@@ -64,3 +64,34 @@ impl Caller {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::ScopeSet;
+
+    fn caller(by: Means, credential: Credential) -> Caller {
+        Caller { user_id: "1".into(), username: "alice".into(), role: Role::User, by, ends_at: None, credential }
+    }
+
+    #[test]
+    fn the_same_text_as_cookie_and_as_token_is_not_the_same() {
+        assert_ne!(Credential::of_cookie("abc"), Credential::of_bearer("abc"));
+        assert_ne!(Credential::of_cookie("abc"), Credential::of_cookie("abd"));
+        let Credential::Session(hash) = Credential::of_cookie("abc") else { panic!("a session") };
+        assert_eq!(hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn the_policy_is_asked_as_what_it_is() {
+        let browser = caller(Means::Session, Credential::of_cookie("abc"));
+        let script = caller(Means::Token(ScopeSet::default()), Credential::of_bearer("abc"));
+        assert_eq!(browser.may(Action::ListTunnels, Object::None), Ok(()));
+        assert!(browser.can(Action::ReadTunnel, Object::Owned { owner_id: "1" }));
+        assert!(!browser.can(Action::ReadTunnel, Object::Owned { owner_id: "2" }));
+        let lacks = Denied::Scope(crate::identity::Scope::TunnelsRead);
+        assert_eq!(script.may(Action::ListTunnels, Object::None), Err(lacks));
+        assert_eq!(script.may(Action::EndSessions, Object::None), Err(Denied::Session));
+        assert_eq!((browser.session_hash().is_some(), script.session_hash()), (true, None));
+    }
+}

@@ -34,8 +34,6 @@ use crate::supervision::ChildGuard;
 
 /// What another program changed in the database is noticed this soon.
 const REVISION_INTERVAL: Duration = Duration::from_millis(500);
-/// A database that cannot be read is tried again.
-const LOAD_RETRY: Duration = Duration::from_secs(2);
 /// When sessions and tokens were used is stored this often.
 const USES_INTERVAL: Duration = Duration::from_secs(10);
 /// Sessions that are over are removed this often.
@@ -60,6 +58,10 @@ pub struct Directory {
     /// What the database does not know yet of when credentials were used.
     uses: HashMap<Credential, i64>,
     revision: Option<i64>,
+    /// Whether a look at the database's revision is under way: a database that is away makes no queue of them.
+    looking: bool,
+    /// Whether the last look failed.
+    blind: bool,
     _guard: ChildGuard<&'static str>,
 }
 
@@ -93,6 +95,8 @@ impl Directory {
             turn: Arc::new(Semaphore::new(1)),
             uses: HashMap::new(),
             revision: None,
+            looking: false,
+            blind: false,
             _guard: guard,
         }
     }
@@ -137,18 +141,32 @@ impl Directory {
     /// Read everything if the database has changed since it was last read.
     fn refresh(&self) -> ResponseActFuture<Self, ()> {
         Box::pin(self.read().map(|read, directory, _| {
-            if let Err(error) = directory.take_in(read) {
-                tracing::warn!(%error, "changes in the database are not noticed now");
+            let taken = directory.take_in(read);
+            let was_blind = std::mem::replace(&mut directory.blind, taken.is_err());
+            match taken {
+                Err(error) if !was_blind => tracing::warn!(%error, "changes in the database are not noticed now"),
+                Ok(_) if was_blind => tracing::info!("changes in the database are noticed again"),
+                _ => {}
             }
         }))
     }
 
-    /// Read everything before any other message is handled.
+    /// Look now and then whether another program has changed the database; one look at a time.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        if self.looking {
+            return;
+        }
+        self.looking = true;
+        ctx.spawn(self.refresh().map(|(), directory, _| directory.looking = false));
+    }
+
+    /// Read everything before any other message is handled. If that fails, `refresh` tries again: a second wait could
+    /// wait for the turn of a change that does not go on meanwhile.
     fn load(&mut self, ctx: &mut Context<Self>) {
-        ctx.wait(self.read().map(|read, directory, ctx| {
+        ctx.wait(self.read().map(|read, directory, _| {
             if let Err(error) = directory.take_in(read) {
                 tracing::error!(%error, "the accounts cannot be read, another attempt follows");
-                ctx.run_later(LOAD_RETRY, Self::load);
+                directory.blind = true;
             }
         }));
     }
@@ -207,9 +225,7 @@ impl Actor for Directory {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.load(ctx);
-        ctx.run_interval(REVISION_INTERVAL, |directory, ctx| {
-            ctx.spawn(directory.refresh());
-        });
+        ctx.run_interval(REVISION_INTERVAL, Self::look);
         ctx.run_interval(USES_INTERVAL, Self::store_uses);
         ctx.run_interval(SWEEP_INTERVAL, Self::sweep);
     }
@@ -228,3 +244,6 @@ impl Handler<LookAgain> for Directory {
         self.refresh()
     }
 }
+
+#[cfg(test)]
+mod tests;

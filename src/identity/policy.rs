@@ -155,6 +155,39 @@ enum Need {
 }
 
 impl Action {
+    pub const ALL: [Self; 30] = [
+        Self::ListTunnels,
+        Self::ReadTunnel,
+        Self::CreateTunnel,
+        Self::ChangeTunnel,
+        Self::DeleteTunnel,
+        Self::CutConnection,
+        Self::ListAgents,
+        Self::ReadAgent,
+        Self::EnrolAgent,
+        Self::UseAgent,
+        Self::ShareAgent,
+        Self::RotateAgent,
+        Self::RemoveAgent,
+        Self::ConnectAgent,
+        Self::ReadSelf,
+        Self::ChangePassword,
+        Self::EndSession,
+        Self::EndSessions,
+        Self::LinkProvider,
+        Self::ReadEvents,
+        Self::ListTokens,
+        Self::ReadToken,
+        Self::CreateToken,
+        Self::RevokeToken,
+        Self::ListUsers,
+        Self::ReadUser,
+        Self::CreateUser,
+        Self::ChangeUser,
+        Self::DeleteUser,
+        Self::ReadAudit,
+    ];
+
     /// As the audit log names it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -302,6 +335,15 @@ impl Person<'_> {
     fn reaches(self, owner_id: &str) -> bool {
         self.user_id == owner_id || self.is_admin()
     }
+
+    /// What keeps this person from being an administrator here: an administrator's token may only lack the scope.
+    fn lacks_admin(self, otherwise: Denied) -> Option<Denied> {
+        match self.role {
+            _ if self.is_admin() => None,
+            Role::Admin => Some(Denied::Scope(Scope::Admin)),
+            Role::User => Some(otherwise),
+        }
+    }
 }
 
 fn object_refusal(person: Person<'_>, action: Action, object: Object<'_>) -> Option<Denied> {
@@ -319,8 +361,9 @@ fn shared_refusal(person: Person<'_>, action: Action, owner_id: &str, shared: bo
     }
     match action {
         Action::ReadAgent | Action::UseAgent => None,
-        Action::ShareAgent => (!person.is_admin()).then_some(Denied::Role),
-        _ => (!person.reaches(owner_id)).then_some(Denied::Owner),
+        Action::ShareAgent => person.lacks_admin(Denied::Role),
+        _ if person.reaches(owner_id) => None,
+        _ => person.lacks_admin(Denied::Owner),
     }
 }
 
@@ -344,3 +387,6 @@ pub fn default_scopes(role: Role) -> ScopeSet {
     let all = Scope::ALL.into_iter();
     all.filter(|scope| *scope != Scope::Admin || role == Role::Admin).collect()
 }
+
+#[cfg(test)]
+mod tests;

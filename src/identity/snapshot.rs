@@ -62,7 +62,7 @@ impl Snapshot {
         let (user_id, by, ends_at) = match credential {
             Credential::Session(hash) => {
                 let session = self.sessions.get(hash)?;
-                // A clock that was set back must not end a session, nor prolong its absolute life.
+                // By its end and not by its age: a clock that is set back then ends no session.
                 let idle_end = session.last_used.saturating_add(self.session_idle_ms);
                 (&session.user_id, Means::Session, Some(idle_end.min(session.expires_at)))
             }
@@ -186,7 +186,7 @@ impl Snapshot {
     /// The sessions of a person that were used longest ago, beyond the `keep` that were used last.
     pub(super) fn oldest_sessions(&self, user_id: &str, keep: usize) -> Vec<String> {
         let mut own: Vec<_> = self.sessions.values().filter(|row| row.user_id == user_id).collect();
-        own.sort_unstable_by_key(|row| std::cmp::Reverse(row.last_used));
+        own.sort_unstable_by_key(|row| std::cmp::Reverse((row.last_used, row.created_at)));
         own.into_iter().skip(keep).map(|row| row.id_hash.clone()).collect()
     }
 
@@ -240,3 +240,6 @@ impl Snapshot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,3 +81,8 @@ pub(crate) fn proxy(proxy_id: &str, client_id: &str, local_port: i32) -> ProxyRo
         created_at: 1,
     }
 }
+
+/// Do something to the database that no query of this crate does.
+pub(crate) fn execute(store: &Store, sql: &str) {
+    store.run_now(|c| Ok(diesel::RunQueryDsl::execute(diesel::sql_query(sql), c)?)).unwrap();
+}

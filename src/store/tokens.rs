@@ -6,9 +6,6 @@ use super::models::{TokenRow, UserRow};
 use super::schema::{api_tokens, users};
 use super::{Connection, StoreError};
 
-/// How exact `last_used` is, in milliseconds, so that reading through the API does not write each time.
-pub const LAST_USED_STEP_MS: i64 = 60_000;
-
 /// Add a token.
 ///
 /// # Errors
@@ -44,20 +41,14 @@ pub fn remove(c: &mut Connection, id: &str) -> Result<(), StoreError> {
     super::one_row(diesel::delete(api_tokens::table.find(id)).execute(c)?)
 }
 
-/// Whether a use now is worth storing: the stored one is older than `LAST_USED_STEP_MS`.
-pub fn use_is_news(row: &TokenRow, now: i64) -> bool {
-    row.last_used.is_none_or(|last| now.saturating_sub(last) >= LAST_USED_STEP_MS)
-}
-
-/// Store that a token was used now. Writes only what is news, also when another connection was faster.
+/// Store when the token with this hash was last used, unless a later use is stored. One that is gone is no error.
 ///
 /// # Errors
-/// Those of the database; a token that is gone is none.
-pub fn note_used(c: &mut Connection, id: &str, now: i64) -> Result<(), StoreError> {
-    let limit = now.saturating_sub(LAST_USED_STEP_MS);
-    let stale = api_tokens::last_used.is_null().or(api_tokens::last_used.le(limit));
-    let filtered = api_tokens::table.filter(api_tokens::id.eq(id)).filter(stale);
-    diesel::update(filtered).set(api_tokens::last_used.eq(now)).execute(c)?;
+/// Those of the database.
+pub fn note_used(c: &mut Connection, token_hash: &str, at: i64) -> Result<(), StoreError> {
+    let earlier = api_tokens::last_used.is_null().or(api_tokens::last_used.lt(at));
+    let used = api_tokens::table.filter(api_tokens::token_hash.eq(token_hash)).filter(earlier);
+    diesel::update(used).set(api_tokens::last_used.eq(at)).execute(c)?;
     Ok(())
 }
 
@@ -100,20 +91,17 @@ mod tests {
     }
 
     #[test]
-    fn a_use_is_stored_once_a_minute() {
+    fn the_last_use_of_a_token_is_stored_by_what_was_shown() {
         let database = testing::database();
         let alice = user("alice");
         database.store.run_now(|c| accounts::insert(c, &alice).and(insert(c, &token("t1", &alice, "h1")))).unwrap();
-        let used_at = |now: i64| {
-            database.store.run_now(|c| note_used(c, "t1", now)).unwrap();
-            database.store.run_now(|c| find_by_hash(c, "h1")).unwrap().unwrap().0
+        let used_at = |hash: &'static str, at: i64| {
+            database.store.run_now(|c| note_used(c, hash, at)).unwrap();
+            database.store.run_now(|c| find_by_hash(c, "h1")).unwrap().unwrap().0.last_used
         };
-        assert_eq!(used_at(100_000).last_used, Some(100_000));
-        assert_eq!(used_at(159_999).last_used, Some(100_000));
-        let row = used_at(160_000);
-        assert_eq!(row.last_used, Some(160_000));
-        assert!(!use_is_news(&row, 219_999));
-        assert!(use_is_news(&row, 220_000));
-        assert!(use_is_news(&token("t2", &alice, "h2"), 0));
+        assert_eq!(used_at("t1", 100), None, "an id is no hash");
+        assert_eq!(used_at("h1", 100), Some(100));
+        assert_eq!(used_at("h1", 99), Some(100), "a later use is known");
+        assert_eq!(used_at("h1", 101), Some(101));
     }
 }

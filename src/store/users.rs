@@ -129,4 +129,55 @@ mod tests {
         assert_eq!(database.store.run_now(|c| find_by_name(c, "carol")).unwrap(), None);
         assert!(matches!(database.store.run_now(|c| set_password_hash(c, "none", "x")), Err(StoreError::Missing)));
     }
+    #[test]
+    fn an_update_stores_all_but_the_name_and_the_last_sign_in() {
+        let database = testing::database();
+        let alice = user("alice");
+        database.store.run_now(|c| insert(c, &alice)).unwrap();
+        database.store.run_now(|c| note_sign_in(c, &alice.id, 5)).unwrap();
+        let changed = UserRow {
+            username: "eve".into(),
+            display_name: Some("Alice".into()),
+            email: Some("a@example.org".into()),
+            password_hash: Some("hash".into()),
+            role: "user".into(),
+            active: false,
+            last_sign_in: Some(9),
+            max_tunnels: Some(1),
+            max_desktops: Some(2),
+            max_agents: Some(3),
+            max_tokens: Some(4),
+            ..alice.clone()
+        };
+        database.store.run_now(|c| update(c, &changed)).unwrap();
+        let stored = database.store.run_now(|c| get(c, &alice.id)).unwrap();
+        assert_eq!(stored, UserRow { username: "alice".into(), last_sign_in: Some(5), ..changed.clone() });
+        database.store.run_now(|c| update(c, &UserRow { max_tunnels: None, email: None, ..stored })).unwrap();
+        let cleared = database.store.run_now(|c| get(c, &alice.id)).unwrap();
+        assert_eq!((cleared.max_tunnels, cleared.email, cleared.max_tokens), (None, None, Some(4)));
+        let nobody = UserRow { id: "none".into(), ..changed };
+        assert!(matches!(database.store.run_now(|c| update(c, &nobody)), Err(StoreError::Missing)));
+        assert!(matches!(database.store.run_now(|c| note_sign_in(c, "none", 1)), Err(StoreError::Missing)));
+        assert!(matches!(database.store.run_now(|c| get(c, "none")), Err(StoreError::Missing)));
+    }
+
+    #[test]
+    fn an_account_with_agents_or_tunnels_stays() {
+        use crate::store::testing::{database_with_agent, proxy};
+        use crate::store::{agents as machines, proxies as tunnels};
+
+        let database = database_with_agent("pc1");
+        let bob = user("bob");
+        let row = crate::store::models::ProxyRow { owner_id: bob.id.clone(), ..proxy("p1", "pc1", 13389) };
+        database.store.run_now(|c| insert(c, &bob).and(tunnels::insert(c, &row))).unwrap();
+        let owns = |id: &str| match database.store.run_now(|c| remove(c, id)) {
+            Err(StoreError::Owns { agents, tunnels }) => (agents, tunnels),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((owns("id-of-owner"), owns(&bob.id)), ((1, 0), (0, 1)));
+        database.store.run_now(|c| tunnels::delete(c, "p1").and(machines::remove(c, "pc1"))).unwrap();
+        database.store.run_now(|c| remove(c, "id-of-owner").and(remove(c, &bob.id))).unwrap();
+        assert!(matches!(database.store.run_now(|c| remove(c, &bob.id)), Err(StoreError::Missing)));
+        assert_eq!(database.store.run_now(count).unwrap(), 0);
+    }
 }

@@ -5,7 +5,6 @@
 //! between UserChannels and the link. It ends when the link ends: the agent closed, was silent, broke the protocol,
 //! was replaced or revoked. Its guard tells the supervisor; its channels hear of it by the drop of their ports.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +43,8 @@ pub struct AgentLogin {
     pub client_id: String,
     /// `dockway.v2` was negotiated; otherwise JSON.
     pub binary: bool,
-    pub peer: Option<SocketAddr>,
+    /// Where it connects from: an address, with its port unless a proxy stands between.
+    pub address: Option<String>,
     /// The User-Agent header, at most 200 characters.
     pub version: Option<String>,
     /// SHA-256 of the token that it showed, hex: a rotation is noticed by comparing it.

@@ -211,3 +211,35 @@ fn too_many_wrong_tokens() {
     assert_eq!(attempts[..10], [401; 10]);
     assert_eq!(attempts[10], 429);
 }
+
+/// A client's name can bring another header along, since the test writes the request by hand.
+#[test]
+fn behind_a_trusted_proxy_the_forwarded_address_is_shown() {
+    for (trusted, shown) in [(true, "203.0.113.5"), (false, "127.0.0.1:")] {
+        let proxies: &[&str] = if trusted { &["--trusted-proxies", "127.0.0.1"] } else { &[] };
+        let server = Server::setup().args(proxies).start();
+        let token = server.enrol("pc1");
+        let _session = RawWs::greeted(server.port, "pc1\r\nX-Forwarded-For: 198.51.100.9, 203.0.113.5:4711", &token);
+        let agent = || server.api().get("/api/agents/pc1").1;
+        wait_until("the agent is online", SOON, || agent()["online"] == true);
+        let address = agent()["address"].as_str().expect("an address").to_owned();
+        assert!(address.starts_with(shown) && address.contains(':') != trusted, "{address}");
+    }
+}
+
+/// An agent whose owner is not active is told so, and its attempts lock nobody else out.
+#[test]
+fn an_inactive_owners_agent_is_refused_and_no_other() {
+    let server = Server::start();
+    let owner = crate::common::people::user(&server, "alice", "user", &[]);
+    let (status, answer) = owner.post("/api/agents", &json!({ "client_id": "alices" }));
+    assert_eq!(status, 201, "{answer}");
+    let token = answer["token"].as_str().expect("the token is shown once").to_owned();
+    let other = server.enrol("pc1");
+    crate::common::people::deactivate(&server, "alice");
+    wait_until("she is known to be inactive", SOON, || owner.get("/api/agents").0 == 401);
+    for _ in 0..20 {
+        assert_eq!(RawWs::log_in(server.port, "alices", &token, true).err(), Some(403));
+    }
+    assert!(RawWs::log_in(server.port, "pc1", &other, true).is_ok());
+}

@@ -44,6 +44,12 @@ impl Directory {
         Ok(AgentRow::clone(found))
     }
 
+    /// Whether a person may have one more agent.
+    fn has_room(&self, owner_id: &str) -> Result<(), Error> {
+        let present = self.snapshot.agents().filter(|agent| agent.owner_id == owner_id).count();
+        limits::check(Limited::Agents, self.limits_of(owner_id)?.agents, present)
+    }
+
     fn publish_agent(&self, name: &'static str, row: &AgentRow) {
         self.events.publish(Event::new(name, &row.client_id, Subject::of_agent(row)));
     }
@@ -59,9 +65,7 @@ impl Handler<EnrolAgent> for Directory {
         };
         let stored = row.clone();
         let prepare = move |directory: &Self| {
-            let limits = directory.limits_of(&stored.owner_id)?;
-            let present = directory.snapshot.agents().filter(|agent| agent.owner_id == stored.owner_id).count();
-            limits::check(Limited::Agents, limits.agents, present)?;
+            directory.has_room(&stored.owner_id)?;
             Ok(move |c: &mut crate::store::Connection| agents::insert(c, &stored))
         };
         let failed = move |error| enrolment::refused(error, &new.client_id);
@@ -80,7 +84,10 @@ impl Handler<ChangeAgent> for Directory {
         let name = change.client_id.clone();
         let prepare = move |directory: &Self| {
             let mut row = directory.agent(&change.client_id)?;
-            row.owner_id = change.owner_id.unwrap_or(row.owner_id);
+            if let Some(owner_id) = change.owner_id.filter(|owner_id| *owner_id != row.owner_id) {
+                directory.has_room(&owner_id)?;
+                row.owner_id = owner_id;
+            }
             row.shared = change.shared.unwrap_or(row.shared);
             Ok(move |c: &mut crate::store::Connection| {
                 agents::set_owner_shared(c, &row.client_id, &row.owner_id, row.shared)?;

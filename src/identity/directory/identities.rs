@@ -111,13 +111,18 @@ impl Handler<SignInByProvider> for Directory {
         let prepare = move |directory: &Self| {
             let arrival = directory.arrival(message.identity, message.sign_up)?;
             Ok(move |c: &mut crate::store::Connection| {
-                write_transaction(c, |c| match &arrival {
-                    Arrival::Known(user) => users::update(c, user),
-                    Arrival::New(user, identity) => {
-                        users::insert(c, user).and_then(|()| identities::insert(c, identity))
+                write_transaction(c, |c| match arrival {
+                    Arrival::Known(user) => {
+                        // Not what is known here: another program may have changed the account a moment ago.
+                        let user = UserRow { role: user.role, ..users::get(c, &user.id)? };
+                        users::update(c, &user)?;
+                        Ok(Arrival::Known(user))
                     }
-                })?;
-                Ok(arrival)
+                    Arrival::New(user, identity) => {
+                        users::insert(c, &user).and_then(|()| identities::insert(c, &identity))?;
+                        Ok(Arrival::New(user, identity))
+                    }
+                })
             })
         };
         let failed = |error| match error {
@@ -178,8 +183,11 @@ impl Handler<UnlinkIdentity> for Directory {
     fn handle(&mut self, UnlinkIdentity { user_id, provider }: UnlinkIdentity, _: &mut Self::Context) -> Self::Result {
         let (id, name, unknown) = (user_id.clone(), provider.clone(), provider.clone());
         let prepare = move |directory: &Self| {
-            let others = directory.snapshot.providers_of(&id).len().saturating_sub(1);
-            if directory.user(&id)?.password_hash.is_none() && others == 0 {
+            let linked = directory.snapshot.providers_of(&id);
+            if !linked.contains(&name) {
+                return Err(Error::NotLinked(name));
+            }
+            if directory.user(&id)?.password_hash.is_none() && linked.len() == 1 {
                 return Err(Error::OnlySignIn);
             }
             Ok(move |c: &mut crate::store::Connection| identities::remove(c, &id, &name))

@@ -12,6 +12,7 @@ use crate::store::{StoreError, sessions, tokens, users, write_transaction};
 
 /// One person has at most so many sessions; the one that was used longest ago gives way.
 pub(super) const MOST_SESSIONS: usize = 50;
+const NOT_ACTIVE: &str = "this account is gone or not active";
 /// What a session's id begins with: nothing that tells its kind, since it is only ever in a cookie.
 pub(super) const NO_PREFIX: &str = "";
 /// A use is news when the last one that is known is older than this, in milliseconds.
@@ -74,6 +75,10 @@ impl Handler<OpenSession> for Directory {
         };
         let stored = row.clone();
         let prepare = move |directory: &Self| {
+            // It may have changed while the password was compared.
+            if !directory.user(&user_id).is_ok_and(|user| user.active) {
+                return Err(Error::Unauthenticated(NOT_ACTIVE));
+            }
             let surplus = directory.snapshot.oldest_sessions(&user_id, MOST_SESSIONS - 1);
             let work = move |c: &mut crate::store::Connection| {
                 write_transaction(c, |c| {
@@ -86,7 +91,7 @@ impl Handler<OpenSession> for Directory {
             Ok(work)
         };
         let failed = |error| match error {
-            StoreError::Missing => Error::Unauthenticated("this account is gone"),
+            StoreError::Missing => Error::Unauthenticated(NOT_ACTIVE),
             other => other.into(),
         };
         self.change(prepare, failed, move |directory, surplus: Vec<String>| {
@@ -141,17 +146,7 @@ impl Directory {
         }
         let uses: Vec<(Credential, i64)> = self.uses.iter().map(|(used, at)| (used.clone(), *at)).collect();
         let (store, written) = (self.store.clone(), uses.clone());
-        let write = async move {
-            let write = move |c: &mut crate::store::Connection| {
-                write_transaction(c, |c| {
-                    written.iter().try_for_each(|(used, at)| match used {
-                        Credential::Session(hash) => sessions::note_used(c, hash, *at),
-                        Credential::Token(hash) => tokens::note_used(c, hash, *at),
-                    })
-                })
-            };
-            store.run(write).await
-        };
+        let write = async move { store.run(move |c| write_transaction(c, |c| write_uses(c, &written))).await };
         ctx.spawn(write.into_actor(self).map(move |stored, directory, _| match stored {
             Ok(()) => directory.uses.retain(|used, at| !uses.iter().any(|(stored, then)| stored == used && then == at)),
             Err(error) => tracing::warn!(%error, "when sessions and tokens were used is not stored, again later"),
@@ -162,8 +157,16 @@ impl Directory {
     pub(super) fn sweep(&mut self, ctx: &mut Context<Self>) {
         let now = now_ms();
         let used_before = now.saturating_sub(self.settings.sessions.idle_ms());
-        let prepare =
-            move |_: &Self| Ok(move |c: &mut crate::store::Connection| sessions::remove_expired(c, used_before, now));
+        let prepare = move |directory: &Self| {
+            let uses: Vec<(Credential, i64)> = directory.uses.iter().map(|(used, at)| (used.clone(), *at)).collect();
+            Ok(move |c: &mut crate::store::Connection| {
+                write_transaction(c, |c| {
+                    // First, or a session would be removed whose use only this program knows of.
+                    write_uses(c, &uses)?;
+                    sessions::remove_expired(c, used_before, now)
+                })
+            })
+        };
         let swept = self.change(prepare, Error::from, move |directory, _: usize| {
             directory.snapshot.remove_expired_sessions(used_before, now);
         });
@@ -173,4 +176,11 @@ impl Directory {
             }
         }));
     }
+}
+
+fn write_uses(c: &mut crate::store::Connection, uses: &[(Credential, i64)]) -> Result<(), StoreError> {
+    uses.iter().try_for_each(|(used, at)| match used {
+        Credential::Session(hash) => sessions::note_used(c, hash, *at),
+        Credential::Token(hash) => tokens::note_used(c, hash, *at),
+    })
 }

@@ -156,14 +156,15 @@ impl Handler<ChangeUser> for Directory {
         let (unknown, new_password) = (user_id.clone(), changes.password_hash.is_some());
         let prepare = move |directory: &Self| {
             let before = directory.user(&user_id)?;
-            let row = changes.apply(before.clone());
-            if directory.is_last_admin(before) && !is_admin(&row) {
+            if directory.is_last_admin(before) && !is_admin(&changes.clone().apply(before.clone())) {
                 return Err(Error::LastAdmin);
             }
-            // An account that may not sign in has no sessions that would come back with it.
-            let sign_out = new_password || !row.active;
             Ok(move |c: &mut crate::store::Connection| {
                 write_transaction(c, |c| {
+                    // Not what is known here: another program may have changed the password a moment ago.
+                    let row = changes.apply(users::get(c, &user_id)?);
+                    // An account that may not sign in has no sessions that would come back with it.
+                    let sign_out = new_password || !row.active;
                     users::update(c, &row)?;
                     if sign_out {
                         sessions::remove_of_user(c, &row.id, None)?;
@@ -222,12 +223,12 @@ impl Handler<SetPassword> for Directory {
         let SetPassword { user_id, password_hash, keep_session } = new;
         let (id, unknown, kept) = (user_id.clone(), user_id.clone(), keep_session.clone());
         let prepare = move |directory: &Self| {
-            let row = UserRow { password_hash: Some(password_hash), ..directory.user(&id)?.clone() };
+            directory.user(&id)?;
             Ok(move |c: &mut crate::store::Connection| {
                 write_transaction(c, |c| {
-                    users::update(c, &row)?;
-                    sessions::remove_of_user(c, &row.id, kept.as_deref())?;
-                    Ok(row)
+                    users::set_password_hash(c, &id, &password_hash)?;
+                    sessions::remove_of_user(c, &id, kept.as_deref())?;
+                    users::get(c, &id)
                 })
             })
         };

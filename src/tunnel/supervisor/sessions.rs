@@ -105,9 +105,8 @@ impl TunnelSupervisor {
     fn note_seen(&self, login: &AgentLogin, ctx: &mut Context<Self>) {
         let (store, login) = (self.store.clone(), login.clone());
         let write = async move {
-            let address = login.peer.map(|peer| peer.to_string());
             let note = move |c: &mut crate::store::Connection| {
-                agents::note_seen(c, &login.client_id, now_ms(), address.as_deref(), login.version.as_deref())
+                agents::note_seen(c, &login.client_id, now_ms(), login.address.as_deref(), login.version.as_deref())
             };
             if let Err(error) = store.run(note).await {
                 tracing::warn!(%error, "when the agent was seen is not stored");
@@ -165,7 +164,7 @@ impl Handler<SessionUp> for TunnelSupervisor {
         if self.sessions.get(&client_id).is_some_and(|entry| entry.handle.id > handle.id) {
             return handle.close(SessionClose::new(SessionClose::REPLACED, "replaced by a newer login"));
         }
-        let peer = login.peer.map(|peer| peer.to_string());
+        let peer = login.address.as_deref();
         tracing::info!(client_id, peer, session = handle.id, version = login.version, "the agent is connected");
         self.note_seen(&login, ctx);
         self.announce(&client_id, Some(&handle));
@@ -217,7 +216,7 @@ impl Handler<ListSessions> for TunnelSupervisor {
         let views = self.sessions.values().map(|entry| SessionView {
             client_id: entry.login.client_id.clone(),
             since_ms: entry.since,
-            address: entry.login.peer.map(|peer| peer.to_string()),
+            address: entry.login.address.clone(),
             version: entry.login.version.clone(),
             protocol: if entry.login.binary { "binary" } else { "json" },
             rtt_ms: entry.handle.status.rtt_ms(),

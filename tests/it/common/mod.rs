@@ -6,6 +6,7 @@ pub mod browser;
 pub mod desktop;
 pub mod mount;
 pub mod oidc;
+pub mod people;
 pub mod postgres;
 pub mod process;
 pub mod raw_ws;
