@@ -2,7 +2,9 @@
 
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use utoipa::{IntoResponses, Modify, OpenApi};
+
+use super::problems::TooLarge;
 
 use crate::error::{FieldError, Problem};
 
@@ -39,7 +41,7 @@ pub fn document() -> String {
     ),
     components(schemas(Problem, FieldError)),
     security(("token" = []), ("session" = [])),
-    modifiers(&Schemes)
+    modifiers(&Schemes, &Shield)
 )]
 struct Api;
 
@@ -57,6 +59,20 @@ impl Modify for Schemes {
         let text = "A browser that signed in; over HTTPS the cookie is called __Host-dockway_session";
         let cookie = ApiKey::Cookie(ApiKeyValue::with_description("dockway_session", text));
         components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
+    }
+}
+
+/// What every call may answer before its handler is asked: see [`shield`](super::shield).
+struct Shield;
+
+impl Modify for Shield {
+    fn modify(&self, document: &mut Document) {
+        for item in document.paths.paths.values_mut() {
+            let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+            for operation in methods.into_iter().flatten() {
+                operation.responses.responses.extend(TooLarge::responses());
+            }
+        }
     }
 }
 

@@ -36,6 +36,11 @@ answers! {
         ("403", "`forbidden`: this needs another scope, role or way to sign in; `cross_site`: a page of another site asks"),
         ("503", "`unavailable`: the tunnels restart or the database does not answer; try again after `Retry-After`"),
     ];
+    /// What any call may answer.
+    TooLarge: [
+        ("414", "`address_too_long`: the path and query are longer than 8 KiB"),
+        ("431", "`headers_too_large`: the headers are larger than 32 KiB"),
+    ];
     /// What a call with a body may answer.
     BadBody: [
         ("400", "`bad_request`: the body is empty or not a JSON object"),
