@@ -1,13 +1,18 @@
 //! What changed, told to whoever watches: the dashboard over a WebSocket, scripts by server-sent events.
 //!
-//! Publishers send an [`Event`] to the [`EventBus`]; each reader takes them from a ring of its own pace and sees only
-//! what the policy lets it see.
+//! Publishers send an [`Event`] to the [`EventBus`]; each reader takes them from a ring at its own pace, through a
+//! [`Feed`] that lets it see only what the policy allows. A [`live_session`] brings them to a WebSocket, [`sse`] puts
+//! them into an answer's body.
 
 mod bus;
+mod feed;
+pub mod live_session;
+pub mod sse;
 
 use serde_json::{Map, Value};
 
-pub use bus::{EventBus, Publisher, Subscribe};
+pub use bus::{EventBus, MOST_STREAMS, Publisher};
+pub use feed::{Ended, Feed, Item, Stop};
 
 use crate::clock::now_ms;
 use crate::identity::ScopeSet;
@@ -65,3 +70,6 @@ impl Event {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,7 +44,7 @@ pub fn places(path: &str) -> Vec<Place> {
 )]
 pub(super) async fn connect(request: HttpRequest, state: web::Data<AppState>) -> Result<HttpResponse, Error> {
     let agent = authenticate(&request, &state).await?;
-    let head = handshake(&request)?;
+    let head = handshake(&request, &[BINARY])?;
     let login = AgentLogin {
         client_id: agent.client_id.clone(),
         binary: offers_binary(request.headers()),
@@ -85,8 +85,9 @@ async fn log_in(state: &AppState, client_id: &str, token: &str) -> Result<Arc<Ag
     authenticate_agent(&state.snapshot(), client_id, token)
 }
 
-fn handshake(request: &HttpRequest) -> Result<HttpResponseBuilder, Error> {
-    let head = handshake_with_protocols(request, &[BINARY]).map_err(|error| match error {
+/// The head of a 101 for a request that opens a WebSocket, with the first of `protocols` that it offers.
+pub(super) fn handshake(request: &HttpRequest, protocols: &[&str]) -> Result<HttpResponseBuilder, Error> {
+    let head = handshake_with_protocols(request, protocols).map_err(|error| match error {
         HandshakeError::BadWebsocketKey => Error::BadRequest("the Sec-WebSocket-Key header is missing".into()),
         HandshakeError::NoVersionHeader | HandshakeError::UnsupportedVersion => {
             Error::UpgradeRequired("open a WebSocket of version 13 here")

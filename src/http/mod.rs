@@ -11,6 +11,7 @@ pub mod client;
 pub mod cookies;
 pub mod csrf;
 pub mod docs;
+pub mod events;
 pub mod fields;
 pub mod health;
 pub mod me;
@@ -212,6 +213,7 @@ fn places(agent_path: &str) -> Vec<Place> {
         proxies::places(),
         agents::places(),
         agent_socket::places(agent_path),
+        events::places(),
         health::places(),
         docs::places(),
     ];

@@ -106,6 +106,12 @@ answers! {
         ("404", "`not_linked`, or `user_unknown`: the account was deleted meanwhile"),
         ("409", "`only_sign_in`: nobody could sign in to the account any more"),
     ];
+    /// What somebody who cannot watch is told.
+    EventsRefused: [
+        ("400", "`bad_request`: the WebSocket handshake is incomplete"),
+        ("409", "`limit_reached`: the account has many streams of events already"),
+        ("426", "`upgrade_required`: this is no WebSocket handshake of version 13"),
+    ];
     /// What `/readyz` answers otherwise.
     NotReady: [("503", "`unavailable`: the database or the tunnels do not answer")];
 }

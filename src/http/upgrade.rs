@@ -3,9 +3,9 @@
 //! actix-web's own connection loop reads 8 KiB at a time and freezes a session whose peer does not read. So requests
 //! that ask for a WebSocket go to an [`UpgradeService`] instead, with the socket. It calls a second instance of the
 //! same `App`: routing and authorisation stay ordinary handlers, and one that wants the socket answers with
-//! [`TakeSocket::answer`].
+//! [`TakeSocket::answer`], or with [`TakeSocket::serve`] to use it for as long as the connection counts.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn, ready};
 use std::io;
 use std::net::TcpListener;
 use std::pin::pin;
@@ -14,13 +14,14 @@ use std::time::Duration;
 use actix_codec::{Encoder, Framed, FramedParts};
 use actix_http::body::{BodySize, BoxBody, MessageBody};
 use actix_http::h1::{Codec, Message};
-use actix_http::{ConnectionType, HttpService, Request, Response};
-use actix_server::Server;
+use actix_http::{ConnectionType, Extensions, HttpService, Request, Response};
+use actix_server::{GracefulShutdownSignal, Server};
 use actix_service::{Service, ServiceFactory, map_config};
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::BytesMut;
 use futures_util::future::LocalBoxFuture;
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -38,6 +39,9 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 const SHUTDOWN_TIME_S: u64 = 5;
 /// Bytes of an answer that are gathered before they are written.
 const WRITE_BATCH: usize = 32 * 1024;
+/// A client that takes nothing of its answer for this long is cut off by the kernel (`TCP_USER_TIMEOUT`): a body that
+/// is not taken is not polled, and so cannot end by itself. An agent's session sets its own.
+const STALL_TIME: Duration = Duration::from_secs(20);
 
 /// Serve the API on `listener` with `workers` threads. The caller awaits the server and stops it by its handle.
 pub fn serve(listener: TcpListener, state: AppState, workers: usize) -> io::Result<Server> {
@@ -61,6 +65,12 @@ where
     let factory = move || {
         let app = || map_config(app(), |()| AppConfig::default());
         let stopping = stopping.clone();
+        let told = Stopping(Some(stopping.clone()));
+        let connected = move |socket: &TcpStream, extensions: &mut Extensions| {
+            // A socket that refuses it is one that is gone.
+            let _ = SockRef::from(socket).set_tcp_user_timeout(Some(STALL_TIME));
+            extensions.insert(told.clone());
+        };
         HttpService::build()
             // Without it an idle keep-alive connection holds up a graceful stop.
             .graceful_shutdown_signal(move || {
@@ -70,6 +80,7 @@ where
             .client_request_timeout(REQUEST_TIME)
             .client_disconnect_timeout(LINGER_TIME)
             .tcp_nodelay(true)
+            .on_connect_ext(connected)
             .upgrade(UpgradeFactory { app: app() })
             .finish(app())
             .tcp()
@@ -77,11 +88,30 @@ where
     Ok(builder.listen("http", listener, factory)?.run())
 }
 
+/// Tells handlers of the server's stop, so that what has no end of its own does not hold it up.
+#[derive(Clone)]
+pub struct Stopping(Option<GracefulShutdownSignal>);
+
+impl Stopping {
+    /// Of the server that this request came through. Without one, in tests, nothing stops.
+    pub fn of(request: &HttpRequest) -> Self {
+        request.conn_data::<Self>().cloned().unwrap_or(Self(None))
+    }
+
+    /// Resolves when the server begins to stop.
+    pub async fn begun(self) {
+        match self.0 {
+            Some(signal) => signal.notified().await,
+            None => pending().await,
+        }
+    }
+}
+
 /// What a handler leaves in its answer to receive the socket once the answer's head is written.
 pub struct TakeSocket(Taker);
 
 /// Receives the socket and what was already read from it, on the worker's thread.
-type Taker = Box<dyn FnOnce(TcpStream, BytesMut)>;
+type Taker = Box<dyn FnOnce(TcpStream, BytesMut) -> LocalBoxFuture<'static, ()>>;
 
 /// Marks a request whose answer may carry a [`TakeSocket`].
 struct SocketOffered;
@@ -93,7 +123,23 @@ impl TakeSocket {
     }
 
     /// Answer with `head` (usually a 101), then hand the socket over to `take`.
-    pub fn answer(mut head: HttpResponseBuilder, take: impl FnOnce(TcpStream, BytesMut) + 'static) -> HttpResponse {
+    pub fn answer(head: HttpResponseBuilder, take: impl FnOnce(TcpStream, BytesMut) + 'static) -> HttpResponse {
+        Self::serve(head, |socket, read| {
+            take(socket, read);
+            ready(())
+        })
+    }
+
+    /// As [`answer`](Self::answer), but the socket is served by a future that the connection owns: a graceful stop
+    /// waits for it as it waits for a request, and then drops it.
+    pub fn serve<F>(
+        mut head: HttpResponseBuilder,
+        take: impl FnOnce(TcpStream, BytesMut) -> F + 'static,
+    ) -> HttpResponse
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let take = |socket, read| -> LocalBoxFuture<'static, ()> { Box::pin(take(socket, read)) };
         let mut response = head.finish();
         response.extensions_mut().insert(Self(Box::new(take)));
         response
@@ -161,7 +207,11 @@ async fn finish(mut response: HttpResponse, parts: FramedParts<TcpStream, Codec>
     let taker = response.extensions_mut().remove::<TakeSocket>();
     let switching = response.status() == actix_web::http::StatusCode::SWITCHING_PROTOCOLS;
     let written = match taker {
-        Some(TakeSocket(take)) => timeout(ANSWER_TIME, hand_over(response.into(), parts, take)).await,
+        Some(TakeSocket(take)) => match timeout(ANSWER_TIME, hand_over(response.into(), parts, take)).await {
+            Ok(Ok(served)) => return served.await,
+            Ok(Err(error)) => Ok(Err(error)),
+            Err(late) => Err(late),
+        },
         // Nobody would serve the new protocol: the client must not wait for it.
         None if switching => {
             timeout(ANSWER_TIME, refuse(HttpResponse::from_error(Error::Internal).into(), parts)).await
@@ -179,13 +229,12 @@ async fn hand_over(
     response: Response<BoxBody>,
     mut parts: FramedParts<TcpStream, Codec>,
     take: Taker,
-) -> io::Result<()> {
+) -> io::Result<LocalBoxFuture<'static, ()>> {
     let (head, _) = response.into_parts();
     parts.codec.encode(Message::Item((head, BodySize::Stream)), &mut parts.write_buf)?;
     parts.io.write_all_buf(&mut parts.write_buf).await?;
     parts.io.set_nodelay(true)?;
-    take(parts.io, parts.read_buf);
-    Ok(())
+    Ok(take(parts.io, parts.read_buf))
 }
 
 async fn refuse(response: Response<BoxBody>, mut parts: FramedParts<TcpStream, Codec>) -> io::Result<()> {

@@ -41,6 +41,16 @@ pub(super) struct Tunnel {
     pub retry: Option<SpawnHandle>,
     /// What the database has of the counters.
     stored: Option<Totals>,
+    /// What watchers know of it.
+    pub told: Option<Told>,
+}
+
+/// Of a tunnel, what watchers are told of when it changes: counters are not.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Told {
+    row: ProxyRow,
+    state: TunnelState,
+    reason: Option<String>,
 }
 
 /// A running ProxyConnection. Dropping this stops it: a supervisor that panics leaves none behind.
@@ -85,6 +95,7 @@ impl Tunnel {
             backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
             retry: None,
             stored: None,
+            told: None,
         }
     }
 
@@ -169,6 +180,14 @@ impl Tunnel {
             last_dial_error: self.last_dial_error.clone(),
             created_at: rfc3339(self.row.created_at),
         }
+    }
+
+    /// What watchers are to be told, if they do not know it yet.
+    pub fn news(&self, agent_online: bool) -> Option<Told> {
+        let (state, reason) = self.state(agent_online);
+        let known =
+            self.told.as_ref().is_some_and(|told| told.state == state && told.reason == reason && told.row == self.row);
+        (!known).then(|| Told { row: self.row.clone(), state, reason })
     }
 
     fn state(&self, agent_online: bool) -> (TunnelState, Option<String>) {

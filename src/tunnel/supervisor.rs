@@ -3,11 +3,12 @@
 //! Started by [Server](crate::server), which builds another from the database if it panics. It keeps each tunnel's
 //! bound listener and lends it to a [ProxyConnection](super::proxy_connection), restarts those that end unasked, and
 //! tells them which session serves them. It ends with the server. Its parts: [`lifecycle`] of tunnels, [`sessions`] of
-//! agents, and [`commands`] of the API.
+//! agents, [`commands`] of the API, and [`news`] for whoever watches.
 
 mod commands;
 mod drain;
 mod lifecycle;
+mod news;
 mod patch;
 #[cfg(test)]
 pub(crate) mod probe;
@@ -62,6 +63,7 @@ pub struct TunnelSupervisor {
     turn: Arc<Semaphore>,
     /// Which agents there are and what their tokens are.
     snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// Whom it tells what has changed.
     events: Publisher,
     stopping: bool,
     /// Last: the server hears of the end when everything else is gone.
@@ -110,7 +112,12 @@ impl TunnelSupervisor {
     fn load_rows(&mut self, rows: Result<Vec<ProxyRow>, StoreError>, ctx: &mut Context<Self>) {
         match rows {
             Ok(rows) => {
-                rows.into_iter().for_each(|row| self.add(Tunnel::new(row, None), ctx));
+                self.tell_no_agents();
+                for row in rows {
+                    let proxy_id = row.proxy_id.clone();
+                    self.add(Tunnel::new(row, None), ctx);
+                    self.tell_changed(&proxy_id);
+                }
             }
             Err(error) => {
                 tracing::error!(%error, "the tunnels cannot be read, another attempt follows");

@@ -22,6 +22,7 @@ mod dead_peers;
 mod draining;
 mod ends;
 mod errors;
+mod events;
 mod legacy;
 mod limits;
 mod misuse;

@@ -83,7 +83,7 @@ impl Handler<RevokeToken> for Directory {
         self.change(prepare, failed, move |directory, ()| {
             let Some(row) = directory.snapshot.token_by_id(&id).cloned() else { return };
             directory.snapshot.remove_token(&row.token_hash);
-            directory.publish_token("token.revoked", &row);
+            directory.publish_token("token.deleted", &row);
         })
     }
 }

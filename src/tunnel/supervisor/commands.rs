@@ -131,6 +131,7 @@ impl Handler<CreateTunnel> for TunnelSupervisor {
             let (row, listener, _permit) = created?;
             let proxy_id = row.proxy_id.clone();
             supervisor.add(Tunnel::new(row, Some(Arc::new(listener))), ctx);
+            supervisor.tell_created(&proxy_id);
             supervisor.view(&proxy_id)
         }))
     }
@@ -158,7 +159,9 @@ impl Handler<DeleteTunnel> for TunnelSupervisor {
         Box::pin(delete.then(move |deleted, supervisor, ctx| {
             let down = deleted.map(|permit| {
                 let down = supervisor.take_down(&proxy_id, ResetCode::CUT, ctx);
-                supervisor.tunnels.remove(&proxy_id);
+                if let Some(tunnel) = supervisor.tunnels.remove(&proxy_id) {
+                    supervisor.tell_deleted(&tunnel.row);
+                }
                 tracing::info!(proxy_id, "the tunnel is deleted");
                 (down, permit)
             });

@@ -59,7 +59,10 @@ impl TunnelSupervisor {
 
     fn retry_after(&mut self, proxy_id: &str, pause: Duration, ctx: &mut Context<Self>) {
         let id = proxy_id.to_owned();
-        let retry = ctx.run_later(pause, move |supervisor, ctx| supervisor.bring_up(&id, ctx));
+        let retry = ctx.run_later(pause, move |supervisor, ctx| {
+            supervisor.bring_up(&id, ctx);
+            supervisor.tell_changed(&id);
+        });
         if let Some(tunnel) = self.tunnels.get_mut(proxy_id) {
             tunnel.retry = Some(retry);
         }
@@ -107,6 +110,7 @@ impl TunnelSupervisor {
                 tunnel.down = Some(CRASHED.into());
                 tunnel.has_no_connections();
                 self.retry_after(&down.key, CRASHED_RETRY, ctx);
+                self.tell_changed(&down.key);
             }
         }
     }

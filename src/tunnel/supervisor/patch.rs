@@ -75,6 +75,7 @@ impl Handler<PatchTunnel> for TunnelSupervisor {
             };
             undone.into_actor(supervisor).map(move |(), supervisor, ctx| {
                 supervisor.bring_up(&proxy_id, ctx);
+                supervisor.tell_changed(&proxy_id);
                 done.and_then(|()| supervisor.view(&proxy_id))
             })
         }))

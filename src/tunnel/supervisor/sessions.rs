@@ -85,6 +85,8 @@ impl TunnelSupervisor {
         if let Some(entry) = self.sessions.remove(client_id) {
             self.announce(client_id, None);
             entry.close_with(code, reason);
+            self.tell_agent(client_id, false);
+            self.tell_changed_of(client_id);
         }
     }
 
@@ -170,9 +172,11 @@ impl Handler<SessionUp> for TunnelSupervisor {
         self.announce(&client_id, Some(&handle));
         let close = SessionClose::new(SessionClose::RESTART, "the server's tunnels restart");
         let entry = SessionEntry { login, handle, since: now_ms(), draining: false, close };
-        if let Some(old) = self.sessions.insert(client_id, entry) {
-            old.close_with(SessionClose::REPLACED, "replaced by a newer login");
+        match self.sessions.insert(client_id.clone(), entry) {
+            Some(old) => old.close_with(SessionClose::REPLACED, "replaced by a newer login"),
+            None => self.tell_agent(&client_id, true),
         }
+        self.tell_changed_of(&client_id);
     }
 }
 
@@ -186,6 +190,7 @@ impl Handler<SessionDraining> for TunnelSupervisor {
         };
         entry.draining = true;
         self.announce(&message.client_id, None);
+        self.tell_changed_of(&message.client_id);
     }
 }
 
@@ -205,6 +210,8 @@ impl Handler<ChildDown<SessionKey>> for TunnelSupervisor {
             tracing::info!(client_id, session = id, "the agent is gone");
             self.note_seen(&entry.login, ctx);
             self.announce(&client_id, None);
+            self.tell_agent(&client_id, false);
+            self.tell_changed_of(&client_id);
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod api;
 pub mod browser;
 pub mod desktop;
+pub mod event_stream;
 pub mod mount;
 pub mod oidc;
 pub mod people;

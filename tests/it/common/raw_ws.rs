@@ -1,4 +1,4 @@
-//! An agent's WebSocket by hand, for an agent that misbehaves. Shares no code with the program.
+//! A WebSocket by hand, for an agent that misbehaves or a reader of events. Shares no code with the program.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -55,12 +55,20 @@ impl Writer {
 impl RawWs {
     /// Log in; the HTTP status when the server refuses.
     pub fn log_in(port: u16, client_id: &str, token: &str, binary: bool) -> Result<Self, u16> {
-        let mut writer = connect(port);
         let subprotocol = if binary { "Sec-WebSocket-Protocol: dockway.v2\r\n" } else { "" };
+        let login = format!("Authorization: Bearer {token}\r\nX-Client-Id: {client_id}\r\n");
+        let (session, head) = Self::open(port, "/api/agent/ws", &format!("{subprotocol}{login}"))?;
+        let agreed = head.iter().any(|line| line.to_lowercase().starts_with("sec-websocket-protocol: dockway.v2"));
+        assert_eq!(agreed, binary, "{head:?}");
+        Ok(session)
+    }
+
+    /// Open any WebSocket; it and the answer's head, or the HTTP status when the server refuses.
+    pub fn open(port: u16, path: &str, headers: &str) -> Result<(Self, Vec<String>), u16> {
+        let mut writer = connect(port);
         let request = format!(
-            "GET /api/agent/ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{subprotocol}\
-             Authorization: Bearer {token}\r\nX-Client-Id: {client_id}\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
         );
         writer.write_all(request.as_bytes()).expect("the request goes out");
         let mut reader = BufReader::new(writer.try_clone().expect("a second handle"));
@@ -69,9 +77,7 @@ impl RawWs {
         if status != 101 {
             return Err(status);
         }
-        let agreed = head.iter().any(|line| line.to_lowercase().starts_with("sec-websocket-protocol: dockway.v2"));
-        assert_eq!(agreed, binary, "{head:?}");
-        Ok(Self { reader, writer: Writer(Arc::new(Mutex::new(writer))) })
+        Ok((Self { reader, writer: Writer(Arc::new(Mutex::new(writer))) }, head))
     }
 
     /// Log in with version 2 and exchange HELLOs.
@@ -81,6 +87,11 @@ impl RawWs {
         session.send_frame(HELLO, 0, hello.to_string().as_bytes());
         session.wait_frame(HELLO);
         session
+    }
+
+    /// Close so that the server sees a reset.
+    pub fn reset(self) {
+        super::sockets::reset(self.reader.into_inner());
     }
 
     /// A handle for writing from another thread.
@@ -198,7 +209,7 @@ fn channel_of(frame: &[u8]) -> u32 {
     u32::from_be_bytes([frame[1], frame[2], frame[3], frame[4]])
 }
 
-fn read_head(reader: &mut impl BufRead) -> Vec<String> {
+pub fn read_head(reader: &mut impl BufRead) -> Vec<String> {
     let lines = reader.lines().map(|line| line.expect("an answer"));
     let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
     assert!(!head.is_empty(), "the server hung up");
