@@ -16,7 +16,7 @@ use crate::clock::rfc3339;
 use crate::store::models::ProxyRow;
 use crate::store::proxies::Totals;
 use crate::supervision::{Backoff, Intensity};
-use crate::wire::codes::ResetCode;
+use crate::wire::codes::{OpenFailure, ResetCode};
 
 /// More restarts than this within [`RESTART_WINDOW`] and a tunnel is down.
 const RESTARTS: usize = 5;
@@ -123,6 +123,12 @@ impl Tunnel {
     /// Its ProxyConnection is gone with all channels, and nobody counts them any more.
     pub fn has_no_connections(&self) {
         self.counters.connections.store(0, Ordering::Relaxed);
+    }
+
+    /// Counted here, with its reason, so that no view has one without the other.
+    pub fn dial_failed(&mut self, failure: &OpenFailure) {
+        self.counters.dial_errors.fetch_add(1, Ordering::Relaxed);
+        self.last_dial_error = Some(failure.to_string());
     }
 
     /// What the database should have, if that has changed since it was last asked.

@@ -157,7 +157,7 @@ impl Handler<DialFailed> for TunnelSupervisor {
 
     fn handle(&mut self, message: DialFailed, _: &mut Self::Context) {
         if let Some(tunnel) = self.tunnels.get_mut(&message.proxy_id) {
-            tunnel.last_dial_error = Some(message.failure.to_string());
+            tunnel.dial_failed(&message.failure);
         }
     }
 }

@@ -133,7 +133,6 @@ impl UserChannel {
             end => tracing::debug!(%end, bytes_in, bytes_out, "ended"),
         });
         if let LegEnd::Failed(failure) = end {
-            self.tunnel.dial_errors.fetch_add(1, Ordering::Relaxed);
             self.guard.estate.dial_error = Some(failure);
         }
         ctx.stop();
