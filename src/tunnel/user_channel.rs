@@ -8,7 +8,6 @@
 use std::net::TcpStream as StdTcpStream;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
