@@ -11,6 +11,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
+use super::caller::verify_still;
 use crate::error::Error;
 
 /// The largest body that is taken, in bytes.
@@ -37,7 +38,9 @@ async fn take(request: &HttpRequest, payload: web::Payload, form: bool) -> Resul
     let body = timeout(BODY_TIME, read(request, payload)).await;
     let body =
         body.map_err(|_| Error::BadRequest(format!("the body did not arrive within {} s", BODY_TIME.as_secs())))?;
-    parse_object(&body?)
+    let body = body?;
+    verify_still(request)?;
+    parse_object(&body)
 }
 
 fn verify_type(request: &HttpRequest, form: bool) -> Result<(), Error> {
@@ -110,12 +113,18 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::test::TestRequest;
+    use actix_web::dev::Service;
+    use actix_web::test::{TestRequest, init_service};
     use actix_web::{FromRequest, error::ResponseError};
+    use futures_util::FutureExt;
 
     use super::*;
-    use crate::http::serve;
     use crate::http::test_support::{AGENT, TestServer, read_head, state};
+    use crate::http::{AppState, app, serve};
+    use crate::identity::Role;
+    use crate::identity::directory::{ChangeUser, RevokeToken, UserChanges};
+    use crate::store::testing::user;
+    use crate::store::users;
 
     async fn status_of(request: TestRequest, body: impl Into<Vec<u8>>) -> (u16, String) {
         let (request, mut payload) = request.set_payload(body.into()).to_http_parts();
@@ -155,6 +164,41 @@ mod tests {
         assert_eq!(status_of(compressed, "{}").await.0, 415);
         assert_eq!(status_of(TestRequest::post().insert_header((CONTENT_LENGTH, 2)), "{}").await.0, 415);
         assert_eq!(status_of(TestRequest::post(), "").await.0, 400);
+    }
+
+    /// Ask for another administrator, and send the body only after `meanwhile`. The status, and whether there is one.
+    async fn late_body(meanwhile: impl AsyncFnOnce(&AppState)) -> (u16, bool) {
+        let (state, tokens) = state().await;
+        state.store.run(|c| users::insert(c, &user("ann"))).await.unwrap();
+        let app = init_service(app(state.clone())).await;
+        let (sender, mut receiver) = tokio::sync::mpsc::channel::<bytes::Bytes>(1);
+        let body = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx).map(|chunk| chunk.map(Ok)));
+        let request = typed("application/json").uri("/api/users");
+        let request = request.insert_header((AUTHORIZATION, format!("Bearer {}", tokens.admin))).to_request();
+        let (request, _) = request.replace_payload(actix_http::Payload::Stream { payload: body.boxed_local() });
+        let mut call = app.call(request).boxed_local();
+        assert!((&mut call).now_or_never().is_none(), "it waits for the body");
+        meanwhile(&state).await;
+        sender.send(r#"{"username":"eve","role":"admin"}"#.into()).await.unwrap();
+        drop(sender);
+        let status = call.await.unwrap().status().as_u16();
+        (status, state.snapshot().user_named("eve").is_some())
+    }
+
+    #[actix_web::test]
+    async fn who_was_stopped_while_the_body_came_changes_nothing() {
+        assert_eq!(late_body(async |_| {}).await, (201, true));
+        let revoke = async |state: &AppState| state.tell(RevokeToken("all".into())).await.unwrap().unwrap();
+        assert_eq!(late_body(revoke).await, (401, false));
+        let change = |changes| {
+            async move |state: &AppState| {
+                state.tell(ChangeUser { user_id: "id-of-admin".into(), changes }).await.unwrap().unwrap();
+            }
+        };
+        let demoted = UserChanges { role: Some(Role::User), ..UserChanges::default() };
+        assert_eq!(late_body(change(demoted)).await, (403, false));
+        let inactive = UserChanges { active: Some(false), ..UserChanges::default() };
+        assert_eq!(late_body(change(inactive)).await, (401, false));
     }
 
     #[actix_web::test]

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 
 use super::AppState;
@@ -20,6 +20,7 @@ use crate::identity::{Caller, Credential};
 /// The one answer to every token that is not right, so that it tells nothing about which there are.
 const NO_SUCH_TOKEN: &str = "this API token is unknown, has expired, or its account is not active";
 const NO_SUCH_SESSION: &str = "you are signed out; sign in again";
+const CHANGED: &str = "the account's role changed while the request was sent; send it again";
 const NOTHING_SHOWN: &str = "sign in, or send a token as `Authorization: Bearer TOKEN`";
 
 /// A caller whose credential is valid. What it may do is asked of the policy, through [`Authorized::require`] or
@@ -105,14 +106,33 @@ async fn authorize(request: &HttpRequest) -> Result<Authorized, Error> {
         state.tell(LookAgain).await?;
         caller = state.snapshot().caller(&credential, now);
     }
-    let caller = caller.ok_or(Error::Unauthenticated(match credential {
-        Credential::Session(_) => NO_SUCH_SESSION,
-        Credential::Token(_) => NO_SUCH_TOKEN,
-    }))?;
+    let caller = caller.ok_or(Error::Unauthenticated(refusal(&credential)))?;
     state.note_use(&caller, now);
     let trail = Trail::of(request);
     trail.actor(&caller.username);
+    request.extensions_mut().insert(caller.clone());
     Ok(Authorized { caller, trail })
+}
+
+/// Whether the caller is still what it was when the request began. A body may be kept back on purpose, until after the
+/// sign-out or the revocation that is to stop its sender.
+///
+/// # Errors
+/// `Unauthenticated` or `Forbidden` if not.
+pub fn verify_still(request: &HttpRequest) -> Result<(), Error> {
+    let extensions = request.extensions();
+    let Some(before) = extensions.get::<Caller>() else { return Ok(()) };
+    let state = request.app_data::<web::Data<AppState>>().ok_or(Error::Internal)?;
+    let now = state.snapshot().caller(&before.credential, now_ms());
+    let now = now.ok_or(Error::Unauthenticated(refusal(&before.credential)))?;
+    if (now.role, now.by) == (before.role, before.by) { Ok(()) } else { Err(Error::Forbidden(CHANGED.into())) }
+}
+
+const fn refusal(credential: &Credential) -> &'static str {
+    match credential {
+        Credential::Session(_) => NO_SUCH_SESSION,
+        Credential::Token(_) => NO_SUCH_TOKEN,
+    }
 }
 
 /// What the request shows; for a cookie that is to change something, after the browser has shown that the page is ours.

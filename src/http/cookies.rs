@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::header::COOKIE;
 
 /// Over HTTPS with the prefix that makes browsers insist on `Secure`, `Path=/` and no `Domain`, so that no other host
 /// can set it (RFC 6265bis section 4.1.3.2).
@@ -16,7 +17,28 @@ const fn name(https: bool) -> &'static str {
 
 /// What the browser has as its session's id.
 pub fn session(request: &HttpRequest, https: bool) -> Option<String> {
-    request.cookie(name(https)).map(|cookie| cookie.value().to_owned())
+    named(request, name(https))
+}
+
+/// The value of the cookie with this name, byte by byte as the browser sent it: percent-decoded, or trimmed of more than
+/// the separator's spaces, a name that any host of the domain may set would pass for one with the prefix. Two values
+/// that differ are none: one of them is somebody else's, and nothing tells which.
+pub(super) fn named(request: &HttpRequest, name: &str) -> Option<String> {
+    let pairs = request.headers().get_all(COOKIE).flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+    let mut values = pairs.filter_map(|pair| trimmed(pair).strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    let first = values.next()?;
+    if values.any(|other| other != first) {
+        return None;
+    }
+    std::str::from_utf8(first).ok().map(str::to_owned)
+}
+
+/// Without the spaces and tabs around it.
+fn trimmed(mut pair: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = pair {
+        pair = rest;
+    }
+    pair
 }
 
 /// Keep this session's id for `lifetime_s` seconds.
@@ -69,10 +91,49 @@ mod tests {
             ("Dockway_Session=abc", false, None),
             ("dockway_session", false, None),
             ("", false, None),
+            ("noise; =x; dockway_session=abc", false, Some("abc")),
+            ("dockway_session=abc;dockway_session=abc\t", false, Some("abc")),
+            ("dockway_session=a=b", false, Some("a=b")),
         ];
         for (header, https, expected) in table {
             let request = TestRequest::default().insert_header(("cookie", header)).to_http_request();
             assert_eq!(session(&request, https).as_deref(), expected, "{header} {https}");
         }
+    }
+
+    /// What other hosts of the domain, and pages without HTTPS, can set.
+    #[test]
+    fn no_other_name_passes_for_the_one_with_the_prefix() {
+        for name in [
+            "%5F%5FHost-dockway_session",
+            "__Host%2Ddockway_session",
+            "__host-dockway_session",
+            "\u{2000}__Host-dockway_session",
+            "\u{a0}__Host-dockway_session",
+            "\"__Host-dockway_session\"",
+            "__Host-dockway_session ",
+            "",
+        ] {
+            for header in [format!("{name}=evil"), format!("a=b; {name}=evil")] {
+                let request = TestRequest::default().insert_header(("cookie", header.as_bytes())).to_http_request();
+                assert_eq!(session(&request, true), None, "{header}");
+                let own = [header.as_bytes(), b"; __Host-dockway_session=own"].concat();
+                let request = TestRequest::default().insert_header(("cookie", own)).to_http_request();
+                assert_eq!(session(&request, true).as_deref(), Some("own"), "{header}");
+            }
+        }
+    }
+
+    #[test]
+    fn two_that_differ_are_none_and_odd_ones_beside_it_change_nothing() {
+        let session_of = |headers: &[&[u8]]| {
+            let add = |request: TestRequest, header: &&[u8]| request.append_header(("cookie", *header));
+            session(&headers.iter().fold(TestRequest::default(), add).to_http_request(), false)
+        };
+        assert_eq!(session_of(&[b"dockway_session=evil; dockway_session=abc"]), None);
+        assert_eq!(session_of(&[b"dockway_session=abc", b"dockway_session=evil"]), None);
+        assert_eq!(session_of(&[b"dockway_session=abc", b"dockway_session=abc"]).as_deref(), Some("abc"));
+        assert_eq!(session_of(&[b"other=\xff; dockway_session=abc; %zz"]).as_deref(), Some("abc"));
+        assert_eq!(session_of(&[b"dockway_session=\xff"]), None);
     }
 }

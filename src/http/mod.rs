@@ -142,7 +142,7 @@ impl AppState {
     pub async fn record(&self, entry: Entry) {
         let log = self.audit.borrow().clone();
         if !matches!(tokio::time::timeout(RECORD_LIMIT, log.send(Record(entry.clone()))).await, Ok(Ok(()))) {
-            tracing::error!(?entry, "an audit entry may not be stored");
+            tracing::error!(entry = ?entry.into_row(), "an audit entry may not be stored");
         }
     }
 

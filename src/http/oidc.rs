@@ -10,11 +10,13 @@ use super::client::Client;
 use super::oidc_answer::{Parameters, ProviderAnswer};
 use super::paging::Page;
 use super::problems::{BadStart, LinkRefused, Refused, SignInRefused};
+use super::session::address_of;
 use super::trail::Trail;
 use super::{AppState, Place, ask, cookies, oidc_cookie};
 use crate::clock::now_ms;
 use crate::error::{Error, FieldError};
 use crate::identity::Credential;
+use crate::identity::attempts::MayNote;
 use crate::identity::directory::{CloseSession, LinkIdentity, OpenSession, SignInByProvider, UnlinkIdentity};
 use crate::identity::oidc::{Begin, Begun, Flow, Linking, ListProviders, Prove, Proven, Take, next};
 use crate::identity::policy::Action;
@@ -168,13 +170,26 @@ pub(super) async fn callback(
     let trail = Trail::of(&request);
     trail.action(SIGN_IN);
     trail.object(provider.as_str());
-    let answer = ProviderAnswer::of(&request)?;
-    let browser = oidc_cookie::browser(&request, client.https);
-    let take = Take { provider: provider.into_inner(), state: answer.state.clone(), browser };
-    let flow = ask(&state.oidc, take).await??;
+    let came_back = come_back(&state, &request, &client, provider.into_inner()).await;
+    // Anybody may come here, with nothing at all: the log must not be filled as fast as they come.
+    if came_back.is_err() && !ask(&state.attempts, MayNote(address_of(&client))).await? {
+        trail.forget();
+    }
+    came_back
+}
+
+async fn come_back(
+    state: &AppState,
+    request: &HttpRequest,
+    client: &Client,
+    provider: String,
+) -> Result<HttpResponse, Error> {
+    let answer = ProviderAnswer::of(request)?;
+    let browser = oidc_cookie::browser(request, client.https);
+    let flow = ask(&state.oidc, Take { provider, state: answer.state.clone(), browser }).await??;
     match flow.link.clone() {
-        None => sign_in(&state, &request, &client, flow, answer).await,
-        Some(link) => finish_linking(&state, &request, &client, flow, link, answer).await,
+        None => sign_in(state, request, client, flow, answer).await,
+        Some(link) => finish_linking(state, request, client, flow, link, answer).await,
     }
 }
 
@@ -216,8 +231,15 @@ async fn sign_in(
 ) -> Result<HttpResponse, Error> {
     let (method, next) = (flow.provider.clone(), flow.next.clone());
     let Proven { identity, sign_up } = prove(state, flow, answer).await?;
+    let before = state.snapshot().user_of_identity(&identity.provider, &identity.subject).cloned();
     let user = state.tell(SignInByProvider { identity, sign_up }).await??;
-    Trail::of(request).actor(&user.username);
+    let trail = Trail::of(request);
+    trail.actor(&user.username);
+    match before {
+        None => trail.detail(format!("account made, role {}", user.role)),
+        Some(before) if before.role != user.role => trail.detail(format!("role {}", user.role)),
+        Some(_) => {}
+    }
     let opened = state.tell(OpenSession { user_id: user.id, method }).await??;
     if let Some(Credential::Session(before)) = session_of(request, client) {
         // Its cookie is replaced: nobody could sign it out any more.
@@ -275,6 +297,8 @@ mod tests {
     use actix_web::http::Method;
 
     use crate::http::test_support::TestApi;
+    use crate::identity::attempts::MOST_FAILURES;
+    use crate::store::audit;
 
     #[actix_web::test]
     async fn without_providers_there_is_nothing_to_choose() {
@@ -285,6 +309,18 @@ mod tests {
             let answer = api.call(Method::GET, path, "", "").await;
             assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "provider_unknown"), "{path}");
         }
+    }
+
+    #[actix_web::test]
+    async fn a_stranger_does_not_fill_the_log() {
+        let api = TestApi::start().await;
+        for n in 0..MOST_FAILURES * 3 {
+            let path = format!("/api/oidc/corp/callback?state={n}&code=x");
+            assert_eq!(api.call(Method::GET, &path, "", "").await.status.as_u16(), 404, "nobody is stopped");
+        }
+        let query = audit::AuditQuery { limit: 100, ..audit::AuditQuery::default() };
+        let entries = api.state.store.run(move |c| audit::find(c, &query)).await.unwrap();
+        assert_eq!(entries.len(), MOST_FAILURES);
     }
 
     #[actix_web::test]

@@ -4,6 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 
+use super::cookies;
 use crate::identity::oidc::flows::FLOW_LIFE;
 
 /// Named by the same rule as the session's cookie.
@@ -16,7 +17,7 @@ const fn name(https: bool) -> &'static str {
 
 /// What the browser has.
 pub fn browser(request: &HttpRequest, https: bool) -> Option<String> {
-    request.cookie(name(https)).map(|cookie| cookie.value().to_owned())
+    cookies::named(request, name(https))
 }
 
 /// Keep this for as long as the sign-in may take.

@@ -54,7 +54,8 @@ pub(super) async fn create(
     reach_agent(&caller, &state, Action::CreateTunnel, &tunnel.client_id)?;
     let snapshot = state.snapshot();
     let limit = snapshot.user(&caller.user_id).and_then(|user| state.settings.limits.of(user).tunnels);
-    let made = state.ask(CreateTunnel { tunnel, owner_id: caller.user_id.clone(), limit }).await??;
+    let made = state.ask(CreateTunnel { tunnel, owner_id: caller.user_id.clone(), limit }).await?;
+    let made = discreet(made, &caller, &state).await?;
     caller.trail().object(&made.proxy_id);
     caller.trail().detail(destination(&made));
     let made = named(made, &snapshot);
@@ -126,7 +127,8 @@ pub(super) async fn change(
         // It may have been shared when the tunnel was made, and no longer.
         reach_agent(&caller, &state, Action::ChangeTunnel, &tunnel.client_id)?;
     }
-    let changed = state.ask(PatchTunnel { proxy_id: id.into_inner(), changes }).await??;
+    let changed = state.ask(PatchTunnel { proxy_id: id.into_inner(), changes }).await?;
+    let changed = discreet(changed, &caller, &state).await?;
     caller.trail().detail(destination(&changed));
     Ok(web::Json(named(changed, &state.snapshot())))
 }
@@ -204,6 +206,15 @@ async fn reach(caller: &Authorized, state: &AppState, action: Action, proxy_id: 
     let unknown = || Error::TunnelUnknown(proxy_id.to_owned());
     caller.reach(action, Object::Owned { owner_id: &tunnel.owner_id }, unknown)?;
     Ok(named(tunnel, &state.snapshot()))
+}
+
+/// The id of the tunnel that has a port tells of its agent: only who may read that tunnel is told.
+async fn discreet(made: Result<TunnelView, Error>, caller: &Authorized, state: &AppState) -> Result<TunnelView, Error> {
+    let Err(Error::PortInUse { port, tunnel: Some(holder) }) = made else { return made };
+    let tunnel = state.ask(GetTunnel(holder.clone())).await?;
+    let may = |tunnel: &TunnelView| caller.can(Action::ReadTunnel, Object::Owned { owner_id: &tunnel.owner_id });
+    let tunnel = tunnel.is_ok_and(|tunnel| may(&tunnel)).then_some(holder);
+    Err(Error::PortInUse { port, tunnel })
 }
 
 /// Whether the caller may make tunnels through this agent, for the sake of an action on a tunnel.

@@ -52,10 +52,13 @@ pub(super) async fn create(
     let replaces = cookies::session(&request, client.https).map(|id| Credential::of_cookie(&id));
     let claim = Claim { username, password, address: address_of(&client) };
     let opened = state.sign_in().open(claim, replaces.and_then(session_hash)).await;
-    if !matches!(opened, Err(Error::TooManyAttempts { .. })) {
+    if !matches!(opened, Err(Error::TooManyAttempts { .. } | Error::Unavailable(_))) {
         // Those that are refused unseen would fill the log as fast as they come.
         trail.action(SIGN_IN);
-        trail.actor(&tried);
+        // Any other text may be a password in the wrong field, or look like somebody else of the log.
+        if state.snapshot().user_named(&tried).is_some() {
+            trail.actor(&tried);
+        }
     }
     let opened = opened?;
     let caller = state.snapshot().caller(&Credential::of_cookie(&opened.id), now_ms()).ok_or(Error::WrongPassword)?;
@@ -281,6 +284,21 @@ mod tests {
         let text = format!("{entries:?}");
         let id = cookie.split('=').nth(1).unwrap();
         assert!(!text.contains("horse") && !text.contains(id), "{text}");
+    }
+
+    #[actix_web::test]
+    async fn who_is_nobody_writes_no_name_into_the_log() {
+        let api = start().await;
+        for name in ["command line", "agent enrolled", "-", "my password was here", "nobody"] {
+            let body = json!({"username": name, "password": "wrong horse"}).to_string();
+            api.call_with(Method::POST, "/api/session", &[JSON, HOST], &body).await;
+        }
+        let query = audit::AuditQuery { limit: 10, ..audit::AuditQuery::default() };
+        let entries = api.state.store.run(move |c| audit::find(c, &query)).await.unwrap();
+        assert_eq!(entries.len(), 5);
+        for entry in entries {
+            assert_eq!((entry.actor.as_str(), entry.object, entry.outcome.as_str()), ("-", None, "denied"));
+        }
     }
 
     #[actix_web::test]

@@ -55,6 +55,11 @@ impl Trail {
         self.0.borrow_mut().action = Some(action);
     }
 
+    /// Nothing is written down after all.
+    pub fn forget(&self) {
+        self.0.borrow_mut().action = None;
+    }
+
     /// What it is done to: a name or an id, never a secret.
     pub fn object(&self, object: impl Into<String>) {
         self.0.borrow_mut().object = Some(beginning(&object.into()));

@@ -1,8 +1,8 @@
 //! How often an address may show an agent's wrong token, and how often and how fast people may try passwords. One
 //! actor, started by the server and addressed by HTTP handlers; it lives as long as the server.
 //!
-//! The decisions are the pure [`Attempts`], one for tokens and one for passwords, and [`Pace`]; the actor lends them the
-//! clock.
+//! The decisions are the pure [`Attempts`], one for tokens, one for passwords and one for the audit log, and [`Pace`];
+//! the actor lends them the clock.
 
 mod sign_ins;
 
@@ -128,6 +128,11 @@ pub struct Failed(pub IpAddr);
 #[rtype(result = "()")]
 pub struct Succeeded(pub IpAddr);
 
+/// May a failure of this address be written to the audit log? If so, it has been counted.
+#[derive(Debug, Message)]
+#[rtype(result = "bool")]
+pub struct MayNote(pub IpAddr);
+
 /// Keeps the count of failures for the whole server.
 pub struct AttemptLimiter {
     /// With agents' tokens.
@@ -135,12 +140,15 @@ pub struct AttemptLimiter {
     /// With passwords.
     sign_ins: Attempts,
     pace: Pace,
+    /// That came back from a provider and were written down.
+    notes: Attempts,
     _guard: ChildGuard<&'static str>,
 }
 
 impl AttemptLimiter {
     pub fn new(guard: ChildGuard<&'static str>) -> Self {
-        Self { attempts: Attempts::default(), sign_ins: Attempts::default(), pace: Pace::default(), _guard: guard }
+        let (attempts, sign_ins, notes) = (Attempts::default(), Attempts::default(), Attempts::default());
+        Self { attempts, sign_ins, pace: Pace::default(), notes, _guard: guard }
     }
 }
 
@@ -169,6 +177,19 @@ impl Handler<Succeeded> for AttemptLimiter {
 
     fn handle(&mut self, Succeeded(address): Succeeded, _: &mut Self::Context) {
         self.attempts.succeeded(address);
+    }
+}
+
+impl Handler<MayNote> for AttemptLimiter {
+    type Result = bool;
+
+    fn handle(&mut self, MayNote(address): MayNote, _: &mut Self::Context) -> bool {
+        let now = Instant::now();
+        let may = self.notes.may_try(address, now).is_ok();
+        if may {
+            self.notes.failed(address, now);
+        }
+        may
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_util::io::poll_read_buf;
 use super::buffer::ReadBuffer;
 use super::outbox::Outbox;
 use super::socket::Socket;
-use crate::wire::codes::SessionClose;
+use crate::wire::codes::{SessionClose, shown};
 use crate::wire::mux::{Mux, Role, Version};
 use crate::wire::websocket::{Decoder, Message, Opcode, Side, put_close};
 
@@ -36,7 +36,7 @@ const CONTROL_LIMIT: usize = 1024 * 1024;
 /// Why a session is over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkEnd {
-    #[error("closed by the peer: {code} {reason}")]
+    #[error("closed by the peer: {code} {}", shown(.reason))]
     ClosedByPeer { code: u16, reason: String },
     #[error("closed: {0}")]
     Closed(SessionClose),
@@ -248,4 +248,15 @@ impl Link {
 
 fn lost(error: &io::Error) -> LinkEnd {
     LinkEnd::Lost(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_peer_breaks_no_line() {
+        let end = LinkEnd::ClosedByPeer { code: 1000, reason: "bye\n2026-01-01  INFO all is well".into() };
+        assert_eq!(end.to_string(), "closed by the peer: 1000 bye\u{fffd}2026-01-01  INFO all is well");
+    }
 }

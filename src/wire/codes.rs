@@ -4,9 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// The most characters of what a peer wrote that the log and the API repeat.
+const SHOWN_LIMIT: usize = 200;
+
 /// Why a session is closed: the code and reason of its WebSocket Close frame (RFC 6455 section 7.4).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{code} {reason}")]
+#[error("{code} {}", shown(.reason))]
 pub struct SessionClose {
     pub code: u16,
     pub reason: String,
@@ -32,6 +35,11 @@ impl SessionClose {
     pub fn too_big(reason: impl Into<String>) -> Self {
         Self::new(Self::TOO_BIG, reason)
     }
+}
+
+/// The beginning of what a peer wrote, without what would break a line or a terminal: an agent is anybody's program.
+pub fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_LIMIT).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// Why a channel ends at once, in both directions. It becomes a TCP reset.
@@ -104,6 +112,22 @@ impl OpenFailure {
 
 impl fmt::Display for OpenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code.as_str(), self.message)
+        write!(f, "{}: {}", self.code.as_str(), shown(&self.message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_wrote_is_one_short_line() {
+        let text = format!("no route\r\n2026-01-01T00:00:00Z  INFO all is well\u{1b}[2J{}", "x".repeat(60_000));
+        let failure = OpenFailure::new(OpenError::Unreachable, text.clone()).to_string();
+        let close = SessionClose::new(SessionClose::NORMAL, text).to_string();
+        for shown in [failure, close] {
+            assert!(shown.contains("no route") && !shown.contains(char::is_control), "{shown}");
+            assert!(shown.chars().count() < SHOWN_LIMIT + 40, "{shown}");
+        }
     }
 }

@@ -30,7 +30,7 @@ fn a_sign_in_makes_an_account_and_a_session_and_the_next_finds_it() {
     assert_eq!(desk.rows("SELECT provider, subject FROM identities"), [json!(["corp", "sub-1"])]);
     assert_eq!(desk.rows("SELECT method FROM sessions"), [json!(["corp"])]);
     let entry = desk.rows("SELECT actor, object, outcome, detail FROM audit_log WHERE action = 'session.create'");
-    assert_eq!(entry, [json!(["alice", "corp", "ok", null])]);
+    assert_eq!(entry, [json!(["alice", "corp", "ok", "account made, role user"])]);
 
     // Another browser, and a provider that calls her something else by now.
     let mut elsewhere = Visitor::new();
@@ -132,17 +132,19 @@ fn groups_make_administrators_and_take_it_back() {
         let provider = OidcProvider::start(switches);
         let keys = "scopes = ['profile', 'groups']\ngroups_claim = 'groups'\nadmin_group = 'staff'";
         let desk = Desk::with(&provider, keys);
-        for (groups, role) in [
-            (json!(["guests"]), "user"),
-            (json!(["guests", "staff"]), "admin"),
-            (json!([]), "user"),
-            (json!("staff"), "admin"),
-            (json!(null), "user"),
+        for (groups, role, told) in [
+            (json!(["guests"]), "user", json!("account made, role user")),
+            (json!(["guests", "staff"]), "admin", json!("role admin")),
+            (json!(["staff"]), "admin", json!(null)),
+            (json!([]), "user", json!("role user")),
+            (json!("staff"), "admin", json!("role admin")),
+            (json!(null), "user", json!("role user")),
         ] {
             let claims = json!({"preferred_username": "alice", "groups": groups});
             let answer = desk.sign_in(&mut Visitor::new(), "corp", &Person::new("s", claims));
             assert_eq!(answer.status, 303, "{}", answer.text);
             assert_eq!(desk.rows(ACCOUNTS), [json!(["alice", role, null, null])], "{groups} {place}");
+            assert_eq!(desk.last_audit(), json!(["alice", "session.create", "corp", "ok", told]), "{groups} {place}");
         }
     }
 }

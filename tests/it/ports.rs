@@ -35,6 +35,33 @@ fn taken_by_another_tunnel() {
     assert_eq!(server.api().items("/api/proxy").len(), 1);
 }
 
+/// The id of a tunnel begins with the name of its agent.
+#[test]
+fn taken_by_a_tunnel_that_the_asker_may_not_see() {
+    let server = Server::start();
+    server.enrol("secret-lab");
+    let port = server.own_port(5);
+    let body = |agent: &str, port: u16| json!({ "client_id": agent, "remote_host": "127.0.0.1", "remote_port": 22, "local_port": port });
+    assert_eq!(server.api().post("/api/proxy/create", &body("secret-lab", port)).0, 201);
+    let alice = server.user("alice", "user", &["tunnels:read", "tunnels:write"]);
+    assert_eq!(alice.post("/api/agents", &json!({ "client_id": "pc1" })).0, 201);
+    let refused = alice.post("/api/proxy/create", &body("pc1", port));
+    assert_refused(&refused, 409, "port_in_use");
+    assert!(!refused.1.to_string().contains("secret-lab"), "{}", refused.1);
+
+    let (status, own) = alice.post("/api/proxy/create", &body("pc1", server.own_port(6)));
+    assert_eq!(status, 201, "{own}");
+    let id = own["proxy_id"].as_str().expect("an id");
+    let path = format!("/api/proxy/{id}");
+    let refused = alice.send("PATCH", &path, Some(("application/json", &json!({ "local_port": port }).to_string())));
+    assert_eq!((refused.status, refused.text.contains("secret-lab")), (409, false), "{}", refused.text);
+    // Her own is named to her, and every one to an administrator.
+    let again = alice.post("/api/proxy/create", &body("pc1", server.own_port(6)));
+    assert!(again.1["detail"].as_str().is_some_and(|detail| detail.contains(id)), "{}", again.1);
+    let again = server.api().post("/api/proxy/create", &body("secret-lab", server.own_port(6)));
+    assert!(again.1["detail"].as_str().is_some_and(|detail| detail.contains(id)), "{}", again.1);
+}
+
 #[test]
 fn taken_by_another_process() {
     let server = Server::start();

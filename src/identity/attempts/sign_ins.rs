@@ -61,7 +61,7 @@ impl Handler<EndSignIn> for AttemptLimiter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{MOST_FAILURES, MayTry};
+    use super::super::{MOST_FAILURES, MayNote, MayTry};
     use super::*;
     use crate::supervision::ChildGuard;
 
@@ -91,6 +91,17 @@ mod tests {
         limiter.send(end("user-0", "192.0.2.1", SignInEnd::Succeeded)).await.unwrap();
         assert_eq!(limiter.send(begin("alice", "192.0.2.1")).await.unwrap(), Ok(Duration::ZERO), "one was taken back");
         assert!(limiter.send(begin("bob", "192.0.2.1")).await.unwrap().is_err(), "and only one");
+    }
+
+    #[actix::test]
+    async fn what_is_written_down_is_counted_apart_and_stops_nobody() {
+        let limiter = AttemptLimiter::new(ChildGuard::detached()).start();
+        for n in 0..MOST_FAILURES * 2 {
+            assert_eq!(limiter.send(MayNote(address("192.0.2.1"))).await.unwrap(), n < MOST_FAILURES, "{n}");
+        }
+        assert!(limiter.send(MayNote(address("192.0.2.2"))).await.unwrap());
+        assert_eq!(limiter.send(begin("alice", "192.0.2.1")).await.unwrap(), Ok(Duration::ZERO));
+        assert_eq!(limiter.send(MayTry(address("192.0.2.1"))).await.unwrap(), Ok(()));
     }
 
     #[actix::test]
