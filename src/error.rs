@@ -22,30 +22,30 @@ pub enum Error {
     #[error("an account called `{0}` exists already")]
     UserExists(String),
     #[error(
-        "the account has {agents} agent(s) and {tunnels} tunnel(s); hand over or delete them first, or set `active` to false"
+        "the account has {agents} agent(s) and {tunnels} tunnel(s); hand over the agents and delete the tunnels first, or make it inactive"
     )]
     UserInUse { agents: usize, tunnels: usize },
     #[error("this is the last active administrator; make another one first")]
     LastAdmin,
     #[error("no token has the id `{0}`")]
     TokenUnknown(String),
-    #[error("the limit of {limit} {kind} for this account is reached")]
+    #[error("the limit of {limit} {kind} for this account is reached; give one up first")]
     LimitReached { kind: &'static str, limit: u32 },
-    #[error("no sign-in provider is called `{0}`")]
+    #[error("no sign-in provider is called `{0}`; GET /api/oidc lists them")]
     ProviderUnknown(String),
-    #[error("the sign-in provider `{provider}` does not answer as it should: {reason}")]
+    #[error("the sign-in provider `{provider}` does not answer as it should: {reason}; try again later")]
     ProviderUnavailable { provider: String, reason: String },
     #[error("the sign-in did not succeed: {0}")]
     SignInFailed(String),
     #[error("no account belongs to this sign-in with `{0}`; ask an administrator for one")]
     NoAccount(String),
-    #[error("this account, or this sign-in with `{0}`, is linked already")]
+    #[error("this account, or this sign-in with `{0}`, is linked already; unlink it first")]
     AlreadyLinked(String),
     #[error("this account is not linked to `{0}`")]
     NotLinked(String),
     #[error("this is the only way to sign in to this account; set a password first")]
     OnlySignIn,
-    #[error("the request's headers are larger than {limit} bytes")]
+    #[error("the request's headers are larger than {limit} bytes; a browser may have too many cookies of this site")]
     HeadersTooLarge { limit: usize },
     #[error("the request's address is longer than {limit} bytes")]
     AddressTooLong { limit: usize },
@@ -55,7 +55,7 @@ pub enum Error {
     TunnelUnknown(String),
     #[error("the tunnel has no live connection `{0}`")]
     ConnectionUnknown(String),
-    #[error("there is nothing at this address")]
+    #[error("there is nothing at this address; /api/docs lists what there is")]
     NotFound,
     #[error("this address takes {allow} only")]
     MethodNotAllowed {
@@ -66,13 +66,13 @@ pub enum Error {
     AgentExists(String),
     #[error("agent `{client_id}` is needed by {tunnels} tunnel(s); delete them first")]
     AgentInUse { client_id: String, tunnels: usize },
-    #[error("port {port} belongs to {}", .tunnel.as_ref().map_or_else(|| "another tunnel".into(), |t| format!("tunnel `{t}`")))]
+    #[error("port {port} belongs to {}; choose another", .tunnel.as_ref().map_or_else(|| "another tunnel".into(), |t| format!("tunnel `{t}`")))]
     PortInUse { port: u16, tunnel: Option<String> },
     #[error("port {port} cannot be bound: {reason}")]
     PortUnavailable { port: u16, reason: String },
     #[error("port {port} is outside the tunnel range {}-{}", .range.start(), .range.end())]
     PortOutOfRange { port: u16, range: RangeInclusive<u16> },
-    #[error("no port is free in the tunnel range {}-{}", .0.start(), .0.end())]
+    #[error("no port is free in the tunnel range {}-{}; delete a tunnel, or have the range widened", .0.start(), .0.end())]
     NoPortFree(RangeInclusive<u16>),
     #[error("{}", field_summary(.0))]
     Invalid(Vec<FieldError>),

@@ -1,7 +1,7 @@
 //! Dockway: container desktops and TCP tunnels behind one door.
 //!
-//! Dependencies point one way: `main → server → http → {tunnel, identity} → store`; `tunnel` and `agent` stand on
-//! `link`, which stands on `wire`. `wire`, `supervision`, `config` and `error` import nothing of the crate.
+//! Dependencies point one way: `main → server → http → tunnel → events → identity → store`; `tunnel` and `agent` stand
+//! on `link`, which stands on `wire`. `wire`, `supervision`, `config` and `error` import nothing of the crate.
 
 pub mod admin;
 pub mod agent;

@@ -5,6 +5,15 @@ const METHODS = ["get", "post", "put", "patch", "delete"];
 const ADDRESS = location.href.replace(/\/api\/docs.*$/, "");
 const COPIED_MS = 1500;
 
+// By security scheme: what a call's title says of it, and how curl shows it.
+const ACCESS = {
+  nothing: { note: "no token needed", shows: [] },
+  session: { note: "for signed-in browsers, not for tokens",
+    shows: ["-b cookies.txt", `-H "Origin: ${location.origin}"`, '-H "X-Dockway-Csrf: 1"'] },
+  agent: { note: "with the agent's token", shows: [] },
+  token: { note: "", shows: ['-H "Authorization: Bearer $TOKEN"'] },
+};
+
 // It is the same for everybody, so it is asked for as nobody.
 fetch("openapi.json", { credentials: "omit" })
   .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(`status ${answer.status}`))))
@@ -48,20 +57,25 @@ function badge(method) {
 }
 
 function article(description, operation) {
-  const security = operation.security ?? description.security ?? [];
-  const isOpen = security.every((scheme) => Object.keys(scheme).length === 0);
+  const access = accessTo(description, operation);
   const body = bodyOf(description, operation);
   const parts = [
     make("h3", {}, operation.summary),
     make("div", { class: "address" }, badge(operation.method), make("code", {}, operation.path),
-      ...(isOpen ? [make("span", { class: "open" }, "no token needed")] : [])),
+      ...(access.note ? [make("span", { class: "open" }, access.note)] : [])),
   ];
   if (operation.description) parts.push(make("p", {}, ...prose(operation.description)));
   if (operation.parameters?.length) parts.push(make("h4", {}, "Parameters"), parameters(operation.parameters));
   if (body) parts.push(make("h4", {}, "Body"), fields(description, body));
   parts.push(make("h4", {}, "Answers"), answers(description, operation.responses));
-  parts.push(make("h4", {}, "Example"), example(command(description, operation, body, isOpen)));
+  parts.push(make("h4", {}, "Example"), example(command(description, operation, body, access)));
   return make("article", { id: operation.id }, ...parts);
+}
+
+// An API token will do unless the description says otherwise.
+function accessTo(description, operation) {
+  const schemes = (operation.security ?? description.security ?? []).flatMap((choice) => Object.keys(choice));
+  return ACCESS[schemes.includes("token") ? "token" : schemes[0] ?? "nothing"];
 }
 
 function bodyOf(description, operation) {
@@ -128,11 +142,14 @@ function answers(description, responses) {
   return make("table", { class: "answers" }, make("tbody", {}, ...rows));
 }
 
-function command(description, operation, body, isOpen) {
-  if (operation.responses["101"]) return `dockway agent --server ${ADDRESS} --client-id pc1 --token-file pc1.token`;
+function command(description, operation, body, access) {
+  if (access === ACCESS.agent) return `dockway agent --server ${ADDRESS} --client-id pc1 --token-file pc1.token`;
   const path = operation.path.replace(/\{(\w+)\}/g, (_, name) => name.toUpperCase());
-  const lines = [`curl ${operation.method === "get" ? "" : `-X ${operation.method.toUpperCase()} `}${ADDRESS}${path}`];
-  if (!isOpen) lines.push('-H "Authorization: Bearer $TOKEN"');
+  const answers = Object.values(operation.responses);
+  const isEndless = answers.some((answer) => answer.content?.["text/event-stream"]);
+  const method = operation.method === "get" ? "" : `-X ${operation.method.toUpperCase()} `;
+  const lines = [`curl ${isEndless ? "-N " : ""}${method}${ADDRESS}${path}`, ...access.shows];
+  if (answers.some((answer) => answer.headers?.["Set-Cookie"])) lines.push("-c cookies.txt");
   if (body) lines.push("-H 'Content-Type: application/json'", `-d '${JSON.stringify(sample(description, body))}'`);
   return lines.join(" \\\n  ");
 }
@@ -169,8 +186,14 @@ async function copy(text, code) {
 
 function resolve(description, schema) {
   if (schema.$ref) return resolve(description, schema.$ref.slice(2).split("/").reduce((at, key) => at[key], description));
+  if (schema.allOf) return schema.allOf.map((part) => resolve(description, part)).reduce(joined);
   const known = schema.oneOf?.find((choice) => choice.type !== "null");
   return known ? { ...resolve(description, known), description: schema.description } : schema;
+}
+
+function joined(one, other) {
+  const required = [...(one.required ?? []), ...(other.required ?? [])];
+  return { ...one, ...other, required, properties: { ...one.properties, ...other.properties } };
 }
 
 // Text with `code` in it, as nodes.

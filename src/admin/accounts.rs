@@ -22,29 +22,45 @@ const FIRST_ADMIN: &str = "admin";
 pub enum UserCommand {
     /// Add an account; its password comes from standard input, or is made and printed
     Add {
+        /// The account's name: 1 to 32 of a-z, 0-9, `.` and `-`; it never changes
         name: String,
         /// admin or user
         #[arg(long, default_value = "user")]
         role: Role,
-        #[arg(long)]
+        /// What people call its owner
+        #[arg(long, value_name = "TEXT")]
         display_name: Option<String>,
-        #[arg(long)]
+        /// Its owner's e-mail address
+        #[arg(long, value_name = "ADDRESS")]
         email: Option<String>,
     },
     /// Change an account's password and sign it out; the new one comes from standard input, or is made and printed
-    Passwd { name: String },
+    Passwd {
+        /// The account's name
+        name: String,
+    },
     /// Let an account sign in again, and its tokens and agents in
-    Enable { name: String },
+    Enable {
+        /// The account's name
+        name: String,
+    },
     /// Sign an account out everywhere and let neither it nor its tokens and agents in
-    Disable { name: String },
+    Disable {
+        /// The account's name
+        name: String,
+    },
     /// Make an account an administrator or a user
     Role {
+        /// The account's name
         name: String,
         /// admin or user
         role: Role,
     },
     /// Remove an account that has neither agents nor tunnels
-    Remove { name: String },
+    Remove {
+        /// The account's name
+        name: String,
+    },
     /// List the accounts
     List,
 }

@@ -17,27 +17,42 @@ use crate::store::{Connection, Store, StoreError, agents, users};
 pub enum AgentCommand {
     /// Enrol an agent and print its token
     Add {
+        /// The agent's name: 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`
         client_id: String,
         /// The account that it belongs to [default: the first administrator]
         #[arg(long, value_name = "NAME")]
         owner: Option<String>,
     },
     /// Let everybody make tunnels through an agent
-    Share { client_id: String },
+    Share {
+        /// The agent's name
+        client_id: String,
+    },
     /// Let nobody but its owner and administrators make tunnels through an agent
-    Unshare { client_id: String },
+    Unshare {
+        /// The agent's name
+        client_id: String,
+    },
     /// Hand an agent over to another account
     Owner {
+        /// The agent's name
         client_id: String,
+        /// The account that gets it; rotate the token if its owner before may not connect as it any more
         #[arg(value_name = "NAME")]
         user: String,
     },
     /// List the agents
     List,
     /// Remove an agent that no tunnel needs; a running server ends its session
-    Remove { client_id: String },
+    Remove {
+        /// The agent's name
+        client_id: String,
+    },
     /// Make another token for an agent and print it; a running server ends the session of the old one
-    Rotate { client_id: String },
+    Rotate {
+        /// The agent's name
+        client_id: String,
+    },
 }
 
 impl AgentCommand {

@@ -27,7 +27,8 @@ pub enum TokenCommand {
         /// What it is for
         #[arg(long, value_name = "LABEL")]
         name: String,
-        /// What it may be used for; may be repeated [default: everything that the account may do]
+        /// What it may be used for: tunnels:read, tunnels:write, desktops:read, desktops:write or admin; may be repeated
+        /// [default: everything that the account may do]
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<Scope>,
         /// How long it works, like 12h or 30d [default: until it is removed]
@@ -37,7 +38,10 @@ pub enum TokenCommand {
     /// List the API tokens, without what makes them work
     List,
     /// Remove the API token with this id
-    Remove { id: String },
+    Remove {
+        /// Its id, as `list` shows it
+        id: String,
+    },
 }
 
 impl TokenCommand {

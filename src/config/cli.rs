@@ -85,9 +85,6 @@ pub struct ServeArgs {
     #[arg(value_parser = parse::network)]
     trusted_proxies: Option<Vec<IpNet>>,
 
-    #[command(flatten)]
-    people: PeopleArgs,
-
     /// The key that encrypts secrets in the database [default: DATA_DIR/secret.key]
     #[arg(long, env = "DOCKWAY_SECRET_KEY_FILE", value_name = "FILE")]
     secret_key_file: Option<PathBuf>,
@@ -96,6 +93,10 @@ pub struct ServeArgs {
     /// DOCKWAY_ADMIN_PASSWORD takes the password itself [default: made and printed once]
     #[arg(long, value_name = "FILE")]
     admin_password_file: Option<PathBuf>,
+
+    // What has a heading comes after all that has none: a heading holds for what follows.
+    #[command(flatten)]
+    people: PeopleArgs,
 
     #[command(flatten)]
     data: DataArgs,
@@ -188,7 +189,7 @@ pub struct DataArgs {
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
 
-    /// A TOML file with settings: these flags' names with _ for -
+    /// A TOML file with settings: the names of the flags of `serve` with _ for -, and sign-in providers
     #[arg(long, global = true, env = "DOCKWAY_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }

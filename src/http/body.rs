@@ -222,6 +222,19 @@ mod tests {
         }
     }
 
+    #[actix_web::test]
+    async fn a_body_that_does_not_come_is_given_up() {
+        tokio::time::pause();
+        let (request, _) = typed("application/json").to_http_parts();
+        let never = futures_util::stream::pending::<Result<bytes::Bytes, actix_http::error::PayloadError>>();
+        let mut payload = actix_http::Payload::Stream { payload: never.boxed_local() };
+        let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        let Err(Error::BadRequest(text)) = take_object(&request, payload).await else { panic!("taken") };
+        assert!(text.contains("30 s"), "{text}");
+        assert_eq!(begun.elapsed().as_secs(), BODY_TIME.as_secs());
+    }
+
     #[test]
     fn what_is_not_one_object_is_named_with_its_place() {
         let table = [

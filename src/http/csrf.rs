@@ -10,7 +10,8 @@ use crate::error::Error;
 /// A header that no other site can send without asking us first (CORS), for requests without a body.
 pub const HEADER: &str = "x-dockway-csrf";
 
-const OTHER_SITE: &str = "this request comes from another site, or its browser does not say from where";
+const OTHER_SITE: &str = "this may come from another site: neither Sec-Fetch-Site nor Origin names a page of this server; \
+                          a script sends a token instead, and a server behind a reverse proxy needs --public-url";
 const SIMPLE: &str = "send the body as application/json, or the header X-Dockway-Csrf: 1 if there is none";
 
 /// # Errors

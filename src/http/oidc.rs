@@ -95,7 +95,7 @@ pub(super) async fn start(
 /// For browsers that are signed in. When the person has signed in with the provider too, and is still signed in here,
 /// the callback links the two.
 #[utoipa::path(
-    post, path = "/api/oidc/{provider}/start", tag = "Sign-in", operation_id = "start_provider_linking",
+    post, path = "/api/oidc/{provider}/start", tag = "Sign-in", operation_id = "start_provider_linking", security(("session" = [])),
     params(
         ("provider" = String, Path, description = "Name of the provider"),
         ("next" = Option<String>, Query, description = "Where to go afterwards: a path on this host, `/` if it is not given", max_length = 2048),
@@ -125,7 +125,7 @@ pub(super) async fn start_linking(
 
 /// Unlink one's account from a provider
 #[utoipa::path(
-    delete, path = "/api/oidc/{provider}/link", tag = "Sign-in", operation_id = "unlink_provider",
+    delete, path = "/api/oidc/{provider}/link", tag = "Sign-in", operation_id = "unlink_provider", security(("session" = [])),
     params(("provider" = String, Path, description = "Name of the provider, which may be one that the settings no longer have")),
     responses((status = 204, description = "Unlinked"), LinkRefused, Refused)
 )]

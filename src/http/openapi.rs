@@ -16,7 +16,7 @@ pub fn document() -> String {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Dockway", description = "Container desktops and TCP tunnels behind one door. Every call takes `Authorization: Bearer TOKEN`; `dockway admin token create` makes one. Errors are `application/problem+json` with a stable `code`."),
+    info(title = "Dockway", description = "Container desktops and TCP tunnels behind one door. Scripts send `Authorization: Bearer TOKEN`; `POST /api/tokens` or `dockway admin token create` makes one. Browsers sign in with `POST /api/session` or a provider and send the cookie that they get; a call that changes something must then come from a page of this server (`Sec-Fetch-Site: same-origin` or its `Origin`), with a JSON body or the header `X-Dockway-Csrf: 1`. Errors are `application/problem+json` with a stable `code`."),
     tags(
         (name = "Sign-in", description = "Sessions of browsers, and who one is"),
         (name = "Tunnels", description = "Ports of the server, each relayed to a host and port in an agent's network"),

@@ -16,7 +16,7 @@ use crate::identity::passwords::{self, LONGEST_BYTES, PasswordError};
 pub struct SignInBody {
     #[schema(min_length = 1, max_length = 200, example = "alice")]
     pub username: String,
-    #[schema(max_length = 1024, format = Password)]
+    #[schema(max_length = 1024, format = Password, example = "a long passphrase")]
     pub password: String,
 }
 
@@ -25,9 +25,9 @@ pub struct SignInBody {
 #[serde(deny_unknown_fields)]
 pub struct PasswordBody {
     /// Left out or null by an account that has none.
-    #[schema(max_length = 1024, format = Password)]
+    #[schema(max_length = 1024, format = Password, example = "a long passphrase")]
     pub current_password: Option<String>,
-    #[schema(min_length = 10, max_length = 1024, format = Password)]
+    #[schema(min_length = 10, max_length = 1024, format = Password, example = "a longer passphrase")]
     pub new_password: String,
 }
 

@@ -89,8 +89,11 @@ fn put_defaults(headers: &mut HeaderMap, https: bool) {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::dev::Service;
     use actix_web::http::{Method, StatusCode};
+    use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, HttpResponse, web};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -178,6 +181,17 @@ mod tests {
                 assert_eq!(header, expected, "{path} {public_url:?} {proto:?}");
             }
         }
+    }
+
+    #[actix_web::test]
+    async fn an_answer_that_does_not_begin_is_given_up() {
+        tokio::time::pause();
+        let never = App::new().wrap(from_fn(guard)).route("/", web::get().to(std::future::pending::<HttpResponse>));
+        let app = init_service(never).await;
+        let Err(error) = app.call(TestRequest::default().to_request()).await else { panic!("answered") };
+        let answer = error.error_response();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers().get("x-content-type-options").unwrap(), "nosniff");
     }
 
     #[actix_web::test]

@@ -48,7 +48,7 @@ pub struct CreateUserBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PatchUserBody {
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(min_length = 1, max_length = 100, example = "Alice Smith")]
     pub display_name: Option<String>,
     #[schema(max_length = 254)]
     pub email: Option<String>,

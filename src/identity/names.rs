@@ -53,8 +53,8 @@ pub fn is_client_id(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-/// Names that no account gets but by `dockway admin` or the first start: they stand in URLs, or people take them for
-/// the house itself.
+/// Names that no account gets, since they stand in URLs or people take them for the house itself. The first start and
+/// `dockway admin` alone make one called `admin`.
 const RESERVED: &[&str] = &[
     "admin",
     "administrator",

@@ -131,7 +131,9 @@ pub enum Denied {
     Session,
     #[error("only its owner or an administrator may do this")]
     Owner,
-    #[error("a token makes no other that may do more, or lasts longer, than itself")]
+    #[error(
+        "a token makes no other that may do more, or lasts longer, than itself; ask for fewer scopes or an earlier end"
+    )]
     Wider,
     #[error("the account that it belongs to is not active")]
     Inactive,

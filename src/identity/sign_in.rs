@@ -11,7 +11,7 @@ use actix::prelude::*;
 use tokio::sync::watch;
 
 use super::attempts::{AttemptLimiter, BeginSignIn, EndSignIn, SignInEnd};
-use super::directory::{Directory, OpenSessionByPassword, OpenedSession};
+use super::directory::{Directory, LookAgain, OpenSessionByPassword, OpenedSession};
 use super::hasher::{PasswordHasher, VerifyPassword};
 use super::names::is_username;
 use super::snapshot::Snapshot;
@@ -76,6 +76,8 @@ impl SignIn {
     }
 
     async fn verify(&self, account: &str, password: Secret) -> Result<Proven, Error> {
+        // What `dockway admin` changed a moment ago counts: this costs little beside the hash.
+        ask(&self.directory, LookAgain).await?;
         let user = self.snapshot.borrow().user_named(account).filter(|user| user.active).cloned();
         let stored_hash = user.as_ref().and_then(|user| user.password_hash.clone());
         let verify = VerifyPassword { password, stored_hash: stored_hash.clone() };

@@ -180,3 +180,31 @@ fn things_that_do_not_exist() {
         assert_eq!((answer.status, answer.json()["code"].as_str()), (status, Some(code)), "{method} {path}");
     }
 }
+
+#[test]
+fn nul_bytes_in_any_field() {
+    let server = server();
+    let user = json!({ "username": "alice", "password": "a long passphrase" });
+    let token = json!({ "name": "x", "scopes": ["admin"], "expires_at": "2035-01-31T12:00:00Z" });
+    let rows = [
+        (CREATE, with("none", json!(null)), vec!["client_id", "remote_host", "name", "bind", "protocol"]),
+        ("/api/agents", json!({ "client_id": "pc2" }), vec!["client_id", "owner"]),
+        ("/api/users", user, vec!["username", "display_name", "email", "role"]),
+        ("/api/tokens", token, vec!["name", "expires_at"]),
+    ];
+    let before = (server.api().items("/api/agents"), server.api().items("/api/users"));
+    for (path, good, fields) in rows {
+        for field in fields {
+            let mut body = good.clone();
+            body[field] = json!("a\0b");
+            let (status, answer) = server.api().post(path, &body);
+            assert_eq!((status, &answer["code"]), (422, &json!("invalid")), "{path} {body}: {answer}");
+            assert_eq!(answer["errors"][0]["field"], field, "{path} {body}: {answer}");
+        }
+    }
+    let scopes = json!({ "name": "x", "scopes": ["admin\0"] });
+    assert_eq!(server.api().post("/api/tokens", &scopes).0, 422);
+    assert_eq!((server.api().items("/api/agents"), server.api().items("/api/users")), before);
+    assert_eq!(server.api().items("/api/tokens").len(), 1);
+    assert_nothing_stored(&server);
+}

@@ -270,6 +270,29 @@ fn change_of_password_by_command() {
     Browser::sign_in(&server, "admin", &password);
 }
 
+/// Nobody has to wait until the server has noticed it by itself.
+#[test]
+fn password_of_a_command_works_at_once() {
+    let server = Server::start();
+    let password = server.admin(["user", "passwd", "admin"]);
+    Browser::sign_in(&server, "admin", &password);
+    let old = Browser::new(server.port).try_sign_in("admin", &server.password, &[]);
+    assert_problem(&old, 401, "wrong_password");
+}
+
+#[test]
+fn cookie_of_another_server() {
+    let (server, other) = (Server::start(), Server::start());
+    let cookie = admin(&other).cookie.expect("a cookie");
+    assert_signed_out(&Browser::new(server.port).with_cookie(&cookie));
+    let mut cut = cookie.clone();
+    cut.pop();
+    for odd in [cut.as_str(), "dockway_session=", "dockway_session=\u{e9}", "__Host-dockway_session=x"] {
+        assert_signed_out(&Browser::new(other.port).with_cookie(odd));
+    }
+    assert_eq!(Browser::new(other.port).with_cookie(&cookie).get("/api/me").0, 200);
+}
+
 #[test]
 fn names_that_are_none_and_bodies_that_are_odd() {
     let server = behind_a_proxy();

@@ -136,6 +136,13 @@ impl Server {
         assert_eq!(port, self.port);
     }
 
+    /// Stop, and start again under another program that `exec`s the server.
+    pub fn restart_under<S: AsRef<str>>(&mut self, wrapper: impl IntoIterator<Item = S>) {
+        assert!(self.terminate(Duration::from_secs(30)).success());
+        self.setup.wrapper = wrapper.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        self.restart();
+    }
+
     /// A port of that range that no tunnel has now.
     pub fn spare_port(&self) -> u16 {
         let taken: Vec<_> = self.api().items("/api/proxy").iter().map(|tunnel| tunnel["local_port"].clone()).collect();
