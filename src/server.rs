@@ -87,6 +87,9 @@ async fn serve(config: Config, store: Store) -> io::Result<ExitCode> {
         trusted_proxies: config.http.trusted_proxies,
         limits: config.identity.limits,
     };
+    if !config.identity.oidc.is_empty() && public_url.is_none() {
+        tracing::warn!("sign-in providers need --public-url: without it they are told whatever Host a request names");
+    }
     let plan = Plan { store, tunnel: config.tunnel, identity: config.identity, http: settings };
     let (state, mut failed) = Root::start_tree(plan);
     // Answered when the accounts and tunnels have been read from the database and the tunnels listen.
