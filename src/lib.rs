@@ -1,12 +1,14 @@
 //! Dockway: container desktops and TCP tunnels behind one door.
 //!
-//! Dependencies point one way: `main → server → http → tunnel → events → identity → store`; `tunnel` and `agent` stand
-//! on `link`, which stands on `wire`. `wire`, `supervision`, `config` and `error` import nothing of the crate.
+//! Dependencies point one way: `main → server → http → tunnel → events → identity → store`, and `main → admin →
+//! identity`; `tunnel` and `agent` stand on `link`, which stands on `wire`. `wire`, `supervision`, `config` and `error`
+//! import nothing of the crate. Tests may start the whole tree.
 
 pub mod admin;
 pub mod agent;
 pub mod clock;
 pub mod config;
+pub mod current;
 pub mod error;
 pub mod events;
 pub mod http;

@@ -5,18 +5,15 @@ use clap::Subcommand;
 use super::output::{given_password, moment, or_dash, print, print_table};
 use super::trail::changed;
 use super::{AdminError, account, account_changes, open};
-use crate::clock::now_ms;
 use crate::config::cli::DataArgs;
 use crate::identity::Role;
+use crate::identity::directory::NewUser;
+use crate::identity::first_start::FIRST_ADMIN;
 use crate::identity::names::{EMAIL_RULE, LONGEST_LABEL, USERNAME_RULE, is_email, is_label, is_reserved, is_username};
 use crate::identity::policy::Action;
 use crate::identity::{passwords, secrets};
 use crate::store::models::UserRow;
-use crate::store::values::new_id;
 use crate::store::{Connection, StoreError, sessions, users, write_transaction};
-
-/// The only reserved name that may be taken, and only here and at the first start.
-const FIRST_ADMIN: &str = "admin";
 
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
@@ -89,21 +86,8 @@ async fn add(
     check(&name, display_name.as_deref(), email.as_deref())?;
     let store = open(data)?;
     let password = Password::given_or_made()?;
-    let row = UserRow {
-        id: new_id(),
-        username: name.clone(),
-        display_name,
-        email,
-        password_hash: Some(passwords::hash(&password.text)?),
-        role: role.as_str().to_owned(),
-        active: true,
-        created_at: now_ms(),
-        last_sign_in: None,
-        max_tunnels: None,
-        max_desktops: None,
-        max_agents: None,
-        max_tokens: None,
-    };
+    let password_hash = Some(passwords::hash(&password.text)?);
+    let row = NewUser { display_name, email, password_hash, ..NewUser::named(name.clone(), role) }.into_row();
     let detail = format!("role {role}");
     match changed(&store, Action::CreateUser, &name, Some(detail), move |c| users::insert(c, &row)).await {
         Err(StoreError::Duplicate(_)) => return Err(AdminError::Wrong(format!("an account called `{name}` exists"))),

@@ -14,12 +14,11 @@ use crate::config::{AgentConfig, AgentProtocol, Secret};
 use crate::link::Link;
 use crate::link::socket::prepare;
 use crate::tls;
+use crate::wire::frame::SUBPROTOCOL;
 use crate::wire::mux::{Role, Version};
 
 /// Looking up, connecting, TLS and the handshake together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// The WebSocket subprotocol of version 2.
-const BINARY: &str = "dockway.v2";
 
 /// Why a login did not work.
 #[derive(Debug, thiserror::Error)]
@@ -88,11 +87,11 @@ impl Connector {
             .set_header(header::USER_AGENT, concat!("dockway/", env!("CARGO_PKG_VERSION")))
             .set_header(header::AUTHORIZATION, format!("Bearer {}", self.token.0));
         if self.version == Version::Binary {
-            request = request.protocols([BINARY]);
+            request = request.protocols([SUBPROTOCOL]);
         }
         let (response, framed) = request.connect().await.map_err(explain)?;
         let agreed = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
-        if self.version == Version::Binary && agreed.is_none_or(|agreed| agreed != BINARY) {
+        if self.version == Version::Binary && agreed.is_none_or(|agreed| agreed != SUBPROTOCOL) {
             return Err(ConnectError::NoBinary);
         }
         let parts = framed.into_parts();

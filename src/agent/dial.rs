@@ -13,7 +13,7 @@ use crate::link::socket::prepare;
 use crate::wire::codes::{OpenError, OpenFailure};
 
 /// Looking up and connecting take at most this long together.
-pub const DIAL_LIMIT: Duration = Duration::from_secs(10);
+const DIAL_LIMIT: Duration = Duration::from_secs(10);
 /// One of several addresses gets this long before the next is tried.
 const ADDRESS_LIMIT: Duration = Duration::from_secs(4);
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::sync::{broadcast, watch};
 
-use super::Event;
 use crate::error::Error;
+use crate::identity::news::Event;
 use crate::supervision::ChildGuard;
 
 /// Events that a reader may be behind.
@@ -164,7 +164,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::events::Subject;
+    use crate::identity::news::Subject;
 
     /// A bus, and what replaces it.
     fn bus() -> (Publisher, watch::Sender<Addr<EventBus>>) {

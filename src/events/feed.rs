@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::future::{LocalBoxFuture, Shared};
-use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
 use super::bus::Subscription;
-use super::{Event, Publisher, Subject};
-use crate::clock::{now_ms, rfc3339};
+use super::{Ended, Item, Publisher};
+use crate::clock::now_ms;
 use crate::error::Error;
+use crate::identity::news::{Event, Subject};
 use crate::identity::policy::{Action, Object};
 use crate::identity::role::Role;
 use crate::identity::{Caller, Credential, Snapshot};
@@ -29,51 +29,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Resolves when the server stops.
 pub type Stop = Shared<LocalBoxFuture<'static, ()>>;
-
-/// What a reader is told next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Item {
-    /// From here on nothing is missed: whoever reads what there is after this knows everything.
-    Hello,
-    Event {
-        name: &'static str,
-        /// A JSON object.
-        text: String,
-    },
-    /// Something was missed, or what may be seen has changed: read everything again.
-    StartOver,
-    /// The last one.
-    End(Ended),
-}
-
-/// Why a stream ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// Signed out, revoked, expired, or the account is not active any more.
-    SignedOut,
-    /// The server stops.
-    GoingAway,
-}
-
-impl Item {
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Hello => "hello",
-            Self::Event { name, .. } => name,
-            Self::StartOver => "start_over",
-            Self::End(Ended::SignedOut) => "signed_out",
-            Self::End(Ended::GoingAway) => "going_away",
-        }
-    }
-
-    /// As JSON.
-    pub fn into_text(self) -> String {
-        match self {
-            Self::Event { text, .. } => text,
-            other => json!({ "type": other.name() }).to_string(),
-        }
-    }
-}
 
 /// See the module's documentation.
 pub struct Feed {
@@ -144,7 +99,7 @@ impl Feed {
             }
             if let Some(event) = self.taken.take() {
                 if is_for(&event, &reader, &snapshot) {
-                    return Item::Event { name: event.name, text: text(&event, &snapshot) };
+                    return Item::of(&event, &snapshot);
                 }
                 continue;
             }
@@ -206,25 +161,14 @@ fn is_for(event: &Event, reader: &Caller, snapshot: &Snapshot) -> bool {
     reader.can(action, object) && now.is_none_or(|row| reader.can(Action::ReadAgent, Object::of_agent(row)))
 }
 
-fn text(event: &Event, snapshot: &Snapshot) -> String {
-    let mut fields = event.data.clone();
-    if let (Some(Value::Object(tunnel)), Subject::Tunnel { owner_id }) = (fields.get_mut("tunnel"), &event.subject) {
-        tunnel.insert("owner".into(), snapshot.username(owner_id).into());
-    }
-    fields.insert("type".into(), event.name.into());
-    fields.insert("id".into(), event.id.clone().into());
-    fields.insert("at".into(), rfc3339(event.at).into());
-    Value::Object(fields).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::identity::policy::Means;
     use crate::identity::snapshot::Rows;
     use crate::identity::{Scope, ScopeSet};
-    use crate::store::models::{AgentRow, UserRow};
-    use crate::store::testing::{self, user};
+    use crate::store::models::AgentRow;
+    use crate::store::testing;
 
     fn reader(user_id: &str, role: Role, by: Means) -> Caller {
         let credential = Credential::of_bearer("any");
@@ -236,13 +180,7 @@ mod tests {
     }
 
     fn snapshot(agents: Vec<AgentRow>) -> Snapshot {
-        let ann = UserRow { id: "ann".into(), username: "Ann".into(), ..user("ann") };
-        Snapshot::new(Rows { users: vec![ann], agents, ..Rows::default() }, 1000)
-    }
-
-    fn tunnel_event() -> Event {
-        let event = Event::new("tunnel.changed", "t1", Subject::Tunnel { owner_id: "ann".into() });
-        Event { at: 0, ..event }.with("tunnel", json!({ "owner": "", "local_port": 1 }))
+        Snapshot::new(Rows { agents, ..Rows::default() }, 1000)
     }
 
     #[test]
@@ -256,8 +194,9 @@ mod tests {
             ("bob", Role::Admin, Means::Session, true),
             ("bob", Role::Admin, only(Scope::TunnelsRead), false),
         ];
+        let event = Event::new("tunnel.changed", "t1", Subject::Tunnel { owner_id: "ann".into() });
         for (user_id, role, by, expected) in table {
-            let shown = is_for(&tunnel_event(), &reader(user_id, role, by), &snapshot(Vec::new()));
+            let shown = is_for(&event, &reader(user_id, role, by), &snapshot(Vec::new()));
             assert_eq!(shown, expected, "{user_id} {role} {by:?}");
         }
     }
@@ -278,17 +217,6 @@ mod tests {
             let agents = now.map(|shared| agent("ann", shared)).into_iter().collect();
             assert_eq!(is_for(&event, &bob, &snapshot(agents)), expected, "{then} {now:?}");
         }
-    }
-
-    #[test]
-    fn the_text_of_an_event() {
-        let shown: Value = serde_json::from_str(&text(&tunnel_event(), &snapshot(Vec::new()))).unwrap();
-        let expected = json!({
-            "type": "tunnel.changed", "id": "t1", "at": "1970-01-01T00:00:00.000Z",
-            "tunnel": { "owner": "Ann", "local_port": 1 },
-        });
-        assert_eq!(shown, expected);
-        assert_eq!(Item::StartOver.into_text(), r#"{"type":"start_over"}"#);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::{Ended, Feed, Item, Stop};
+use crate::wire::websocket::MAX_CONTROL_PAYLOAD;
 
 /// Pings go out this often.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
@@ -33,8 +34,6 @@ const SILENT_PINGS: u32 = 3;
 const WRITE_LIMIT: Duration = Duration::from_secs(20);
 /// How long the peer's bytes are dropped after our close: closing on unread bytes would take the close from the peer.
 const LINGER_LIMIT: Duration = Duration::from_secs(2);
-/// RFC 6455 section 5.5: control frames, the only ones that a reader sends, carry at most this.
-const MAX_CONTROL_PAYLOAD: u8 = 125;
 /// Bytes that are read at a time.
 const READ_SIZE: usize = 256;
 /// Closes the WebSocket of somebody whose credential is void.
@@ -45,7 +44,7 @@ pub async fn serve(feed: Feed, socket: TcpStream, read: BytesMut) {
     let (socket, stop) = (Rc::new(socket), feed.stop());
     let incoming = Incoming { socket: socket.clone(), buffer: read, rests: false };
     let session = LiveSession { feed: Some(feed), unanswered: 0 };
-    let codec = Codec::new().max_size(MAX_CONTROL_PAYLOAD.into());
+    let codec = Codec::new().max_size(MAX_CONTROL_PAYLOAD);
     let mut outgoing = pin!(WebsocketContext::with_codec(session, incoming, codec));
     while let Some(frames) = outgoing.next().await {
         let written = match frames {
@@ -205,12 +204,12 @@ impl Incoming {
 /// before its payload is taken.
 fn control_frame(bytes: &[u8]) -> Result<Option<usize>, PayloadError> {
     let [first, second, ..] = bytes else { return Ok(None) };
-    let (is_control, length) = (first & 0x08 != 0, second & 0x7f);
+    let (is_control, length) = (first & 0x08 != 0, usize::from(second & 0x7f));
     if !is_control || length > MAX_CONTROL_PAYLOAD {
         return Err(PayloadError::Overflow);
     }
     let mask = if second & 0x80 == 0 { 0 } else { 4 };
-    let whole = 2 + mask + usize::from(length);
+    let whole = 2 + mask + length;
     Ok((bytes.len() >= whole).then_some(whole))
 }
 

@@ -2,28 +2,26 @@
 
 use std::time::Duration;
 
-use actix_server::ServerHandle;
 use futures_util::FutureExt;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::bus::RING;
-use super::{Ended, Event, Feed, Item, Subject, live_session};
+use super::{Ended, Feed, Item};
 use crate::clock::now_ms;
 use crate::config::TunnelConfig;
-use crate::http::{self, AppState};
+use crate::http::AppState;
 use crate::identity::directory::{
     ChangeAgent, ChangeUser, CloseSession, CloseSessions, CreateToken, DeleteUser, EnrolAgent, OpenSession, Ping,
     RevokeToken, UserChanges,
 };
+use crate::identity::news::{Event, Subject};
 use crate::identity::role::Role;
 use crate::identity::{Credential, Scope};
 use crate::server::tests::{plan, start_tree};
 use crate::store::models::{ProxyRow, UserRow};
 use crate::store::testing::{TestDatabase, agent, database, proxy, user};
-use crate::store::{agents, proxies, users};
+use crate::store::{Connection, StoreError, agents, proxies, users};
 use crate::tunnel::commands::{DeleteTunnel, NewTunnel, PatchTunnel, TunnelChanges};
 use crate::tunnel::tests::Panic;
 
@@ -44,7 +42,7 @@ impl Stage {
         Self::with(|_| Ok(())).await
     }
 
-    async fn with(prepare: impl FnOnce(&mut crate::store::Connection) -> Result<(), crate::store::StoreError>) -> Self {
+    async fn with(prepare: impl FnOnce(&mut Connection) -> Result<(), StoreError>) -> Self {
         let database = database();
         let bob = UserRow { role: "user".into(), ..user("bob") };
         let rows = [user("ann"), bob];
@@ -59,8 +57,7 @@ impl Stage {
 
     /// The id of a new session; its cookie.
     async fn session(&self, user_id: &str) -> String {
-        let open = OpenSession { user_id: user_id.into(), method: "password".into() };
-        self.state.tell(open).await.unwrap().unwrap().id
+        self.state.tell(OpenSession::for_tests(user_id)).await.unwrap().unwrap().id
     }
 
     /// A reader that has been greeted.
@@ -287,86 +284,4 @@ async fn tunnels_tell_what_becomes_of_them() {
     stage.state.ask(DeleteTunnel("held".into())).await.unwrap().unwrap();
     let (name, event) = bob.event().await;
     assert_eq!((name, &event["id"], event.get("tunnel")), ("tunnel.deleted", &"held".into(), None));
-}
-
-/// HTTP over a stage; stopped when dropped.
-struct Door {
-    stage: Stage,
-    address: std::net::SocketAddr,
-    handle: ServerHandle,
-}
-
-impl Drop for Door {
-    fn drop(&mut self) {
-        drop(self.handle.stop(false));
-    }
-}
-
-impl Door {
-    async fn open() -> Self {
-        let stage = Stage::new().await;
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = http::serve(listener, stage.state.clone(), 1).unwrap();
-        let handle = server.handle();
-        actix_rt::spawn(server);
-        Self { stage, address, handle }
-    }
-
-    /// Ask for the events with these headers; the connection and the answer's head.
-    async fn ask(&self, headers: &str) -> (TcpStream, String) {
-        let mut socket = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("GET /api/events HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", self.address);
-        socket.write_all(request.as_bytes()).await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(timeout(PATIENCE, socket.read_u8()).await.expect("an answer").unwrap());
-        }
-        (socket, String::from_utf8(head).unwrap())
-    }
-}
-
-const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-
-/// Everything until the server closes.
-async fn rest(socket: &mut TcpStream) -> Vec<u8> {
-    let mut rest = Vec::new();
-    timeout(PATIENCE, socket.read_to_end(&mut rest)).await.expect("the server closes").unwrap();
-    rest
-}
-
-#[actix::test]
-async fn a_cookie_opens_a_websocket_from_our_own_pages_only() {
-    let door = Door::open().await;
-    let cookie = format!("Cookie: dockway_session={}\r\n", door.stage.session(BOB).await);
-    let own = format!("Origin: http://{}\r\n", door.address);
-    let table = [
-        (String::new(), "403"),
-        ("Origin: http://evil.example\r\n".to_owned(), "403"),
-        ("Origin: null\r\n".to_owned(), "403"),
-        (format!("{own}Sec-Fetch-Site: cross-site\r\n"), "403"),
-        (own, "101"),
-        ("Sec-Fetch-Site: same-origin\r\n".to_owned(), "101"),
-    ];
-    for (origin, status) in table {
-        let (_socket, head) = door.ask(&format!("{HANDSHAKE}{cookie}{origin}")).await;
-        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{origin} {head}");
-    }
-    let (_socket, head) = door.ask(&cookie).await;
-    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("content-type: text/event-stream\r\n"), "{head}");
-}
-
-#[actix::test]
-async fn signing_out_everywhere_closes_what_is_open() {
-    let door = Door::open().await;
-    let cookie = format!("Cookie: dockway_session={}\r\n", door.stage.session(BOB).await);
-    let (mut socket, _) = door.ask(&format!("{HANDSHAKE}{cookie}Sec-Fetch-Site: same-origin\r\n")).await;
-    let (mut stream, _) = door.ask(&format!("{cookie}Connection: close\r\n")).await;
-    door.stage.state.tell(CloseSessions { user_id: BOB.into(), except: None }).await.unwrap().unwrap();
-    let frames = rest(&mut socket).await;
-    let close = [&[0x88, 12], &live_session::SIGNED_OUT.to_be_bytes()[..], b"signed out"].concat();
-    assert!(frames.ends_with(&close), "{frames:x?}");
-    let text = String::from_utf8(rest(&mut stream).await).unwrap();
-    assert!(text.contains("event: hello\n") && text.contains("event: signed_out\n"), "{text}");
 }

@@ -10,7 +10,8 @@ use super::caller::bearer;
 use super::client::Client;
 use super::problems::AgentSocketRefused;
 use super::upgrade::TakeSocket;
-use super::{AppState, Place, ask};
+use super::{AppState, Place};
+use crate::current::ask;
 use crate::error::Error;
 use crate::identity::agents::authenticate_agent;
 use crate::identity::attempts::{Failed, MayTry, Succeeded};
@@ -18,9 +19,8 @@ use crate::identity::directory::LookAgain;
 use crate::store::models::AgentRow;
 use crate::tunnel::TunnelSupervisor;
 use crate::tunnel::agent_session::{self, AgentLogin};
+use crate::wire::frame::SUBPROTOCOL;
 
-/// The subprotocol of the binary protocol. Without it a session speaks JSON.
-const BINARY: &str = "dockway.v2";
 /// The most characters of a User-Agent header that are kept.
 const VERSION_LIMIT: usize = 200;
 
@@ -44,7 +44,7 @@ pub fn places(path: &str) -> Vec<Place> {
 )]
 pub(super) async fn connect(request: HttpRequest, state: web::Data<AppState>) -> Result<HttpResponse, Error> {
     let agent = authenticate(&request, &state).await?;
-    let head = handshake(&request, &[BINARY])?;
+    let head = handshake(&request, &[SUBPROTOCOL])?;
     let login = AgentLogin {
         client_id: agent.client_id.clone(),
         binary: offers_binary(request.headers()),
@@ -100,7 +100,7 @@ pub(super) fn handshake(request: &HttpRequest, protocols: &[&str]) -> Result<Htt
 
 fn offers_binary(headers: &HeaderMap) -> bool {
     let offered = headers.get(SEC_WEBSOCKET_PROTOCOL).and_then(|offered| offered.to_str().ok()).unwrap_or_default();
-    offered.split(',').any(|protocol| protocol.trim() == BINARY)
+    offered.split(',').any(|protocol| protocol.trim() == SUBPROTOCOL)
 }
 
 fn version(headers: &HeaderMap) -> Option<String> {
@@ -115,10 +115,7 @@ mod tests {
     use super::*;
     use crate::config::DEFAULT_AGENT_PATH;
     use crate::http::serve;
-    use crate::http::test_support::{AGENT, TestServer, Tokens, read_all, read_head, state};
-
-    const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    use crate::http::test_support::{AGENT, HANDSHAKE, TestServer, Tokens, read_all, read_head, state};
 
     async fn start() -> (TestServer, Tokens) {
         let (state, tokens) = state().await;

@@ -15,7 +15,7 @@ use super::caller::verify_still;
 use crate::error::Error;
 
 /// The largest body that is taken, in bytes.
-pub const BODY_LIMIT: usize = 64 * 1024;
+const BODY_LIMIT: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
 

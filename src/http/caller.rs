@@ -142,7 +142,7 @@ fn credential(request: &HttpRequest, state: &AppState) -> Result<Credential, Err
     if !request.headers().contains_key(AUTHORIZATION) {
         let cookie = cookie.ok_or(Error::Unauthenticated(NOTHING_SHOWN))?;
         csrf::verify(request, &client, &state.settings)?;
-        return Ok(Credential::of_cookie(&cookie));
+        return Ok(cookie);
     }
     if cookie.is_some() {
         return Err(Error::BadRequest("send either a session cookie or a token, not both".into()));

@@ -3,7 +3,7 @@
 //! `X-Forwarded-For`, `-Proto` and `-Host` are believed from the addresses of `--trusted-proxies` only; from anybody
 //! else they are nothing.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HOST, HeaderMap};
@@ -29,6 +29,11 @@ impl Client {
     pub fn of(request: &HttpRequest, settings: &Settings) -> Self {
         let peer = request.peer_addr().map(|peer| peer.ip());
         Self::from_parts(peer, request.headers(), settings)
+    }
+
+    /// The address whose attempts are counted. Clients without one share one.
+    pub fn counted_address(&self) -> IpAddr {
+        self.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
 
     /// Where it comes from, for people to read: an address, with its port if the client is the peer itself.

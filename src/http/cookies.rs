@@ -1,36 +1,85 @@
-//! The session's cookie: what it is called, and how it is set and taken away.
+//! The cookies that this server sets, and how they are taken away: the session's, and the one that binds a sign-in with a
+//! provider to the browser in which it began.
 
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::header::COOKIE;
 
-/// Over HTTPS with the prefix that makes browsers insist on `Secure`, `Path=/` and no `Domain`, so that no other host
-/// can set it (RFC 6265bis section 4.1.3.2).
-const SECURE_NAME: &str = "__Host-dockway_session";
-/// Over plain HTTP, where browsers refuse that prefix.
-const PLAIN_NAME: &str = "dockway_session";
+use crate::identity::Credential;
+use crate::identity::oidc::flows::FLOW_LIFE;
 
-const fn name(https: bool) -> &'static str {
-    if https { SECURE_NAME } else { PLAIN_NAME }
+/// What a cookie is called.
+struct Name {
+    /// Over HTTPS with the prefix that makes browsers insist on `Secure`, `Path=/` and no `Domain`, so that no other
+    /// host can set it (RFC 6265bis section 4.1.3.2).
+    secure: &'static str,
+    /// Over plain HTTP, where browsers refuse that prefix.
+    plain: &'static str,
 }
 
-/// What the browser has as its session's id.
-pub fn session(request: &HttpRequest, https: bool) -> Option<String> {
-    named(request, name(https))
+const SESSION: Name = Name { secure: "__Host-dockway_session", plain: "dockway_session" };
+const FLOW: Name = Name { secure: "__Host-dockway_oidc", plain: "dockway_oidc" };
+
+/// The session that the browser shows.
+pub fn session(request: &HttpRequest, https: bool) -> Option<Credential> {
+    SESSION.read(request, https).map(|id| Credential::of_cookie(&id))
 }
 
-/// The value of the cookie with this name, byte by byte as the browser sent it: percent-decoded, or trimmed of more than
-/// the separator's spaces, a name that any host of the domain may set would pass for one with the prefix. Two values
-/// that differ are none: one of them is somebody else's, and nothing tells which.
-pub(super) fn named(request: &HttpRequest, name: &str) -> Option<String> {
-    let pairs = request.headers().get_all(COOKIE).flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
-    let mut values = pairs.filter_map(|pair| trimmed(pair).strip_prefix(name.as_bytes())?.strip_prefix(b"="));
-    let first = values.next()?;
-    if values.any(|other| other != first) {
-        return None;
+/// Keep this session's id for `lifetime_s` seconds.
+pub fn begin_session(id: &str, lifetime_s: i64, https: bool) -> Cookie<'static> {
+    SESSION.build(id.to_owned(), Duration::seconds(lifetime_s), https)
+}
+
+/// Forget the session's id.
+pub fn end_session(https: bool) -> Cookie<'static> {
+    SESSION.build(String::new(), Duration::ZERO, https)
+}
+
+/// What the browser shows of a sign-in with a provider.
+pub fn flow(request: &HttpRequest, https: bool) -> Option<String> {
+    FLOW.read(request, https)
+}
+
+/// Keep this for as long as the sign-in with a provider may take.
+pub fn begin_flow(browser: String, https: bool) -> Cookie<'static> {
+    FLOW.build(browser, Duration::seconds(FLOW_LIFE.as_secs().cast_signed()), https)
+}
+
+/// Forget the sign-in with a provider.
+pub fn end_flow(https: bool) -> Cookie<'static> {
+    FLOW.build(String::new(), Duration::ZERO, https)
+}
+
+impl Name {
+    const fn over(&self, https: bool) -> &'static str {
+        if https { self.secure } else { self.plain }
     }
-    std::str::from_utf8(first).ok().map(str::to_owned)
+
+    /// The value of the cookie with this name, byte by byte as the browser sent it: percent-decoded, or trimmed of more
+    /// than the separator's spaces, a name that any host of the domain may set would pass for one with the prefix. Two
+    /// values that differ are none: one of them is somebody else's, and nothing tells which.
+    fn read(&self, request: &HttpRequest, https: bool) -> Option<String> {
+        let name = self.over(https).as_bytes();
+        let pairs = request.headers().get_all(COOKIE).flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+        let mut values = pairs.filter_map(|pair| trimmed(pair).strip_prefix(name)?.strip_prefix(b"="));
+        let first = values.next()?;
+        if values.any(|other| other != first) {
+            return None;
+        }
+        std::str::from_utf8(first).ok().map(str::to_owned)
+    }
+
+    fn build(&self, value: String, max_age: Duration, https: bool) -> Cookie<'static> {
+        Cookie::build(self.over(https), value)
+            .http_only(true)
+            // A provider sends the browser back with a GET from its own site, which `Strict` would keep them out of.
+            .same_site(SameSite::Lax)
+            .secure(https)
+            .path("/")
+            .max_age(max_age)
+            .finish()
+    }
 }
 
 /// Without the spaces and tabs around it.
@@ -39,26 +88,6 @@ fn trimmed(mut pair: &[u8]) -> &[u8] {
         pair = rest;
     }
     pair
-}
-
-/// Keep this session's id for `lifetime_s` seconds.
-pub fn begin(id: &str, lifetime_s: i64, https: bool) -> Cookie<'static> {
-    build(id.to_owned(), Duration::seconds(lifetime_s), https)
-}
-
-/// Forget the session's id.
-pub fn end(https: bool) -> Cookie<'static> {
-    build(String::new(), Duration::ZERO, https)
-}
-
-fn build(value: String, max_age: Duration, https: bool) -> Cookie<'static> {
-    Cookie::build(name(https), value)
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .secure(https)
-        .path("/")
-        .max_age(max_age)
-        .finish()
 }
 
 #[cfg(test)]
@@ -70,14 +99,28 @@ mod tests {
     #[test]
     fn it_is_for_this_host_alone_and_no_script_reads_it() {
         assert_eq!(
-            begin("abc", 3600, true).to_string(),
+            begin_session("abc", 3600, true).to_string(),
             "__Host-dockway_session=abc; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=3600"
         );
         assert_eq!(
-            begin("abc", 60, false).to_string(),
+            begin_session("abc", 60, false).to_string(),
             "dockway_session=abc; HttpOnly; SameSite=Lax; Path=/; Max-Age=60"
         );
-        assert_eq!(end(true).to_string(), "__Host-dockway_session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0");
+        assert_eq!(
+            end_session(true).to_string(),
+            "__Host-dockway_session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"
+        );
+    }
+
+    #[test]
+    fn a_sign_in_with_a_provider_is_bound_alike() {
+        for (https, text) in [
+            (false, "dockway_oidc=x; HttpOnly; SameSite=Lax; Path=/; Max-Age=600"),
+            (true, "__Host-dockway_oidc=x; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=600"),
+        ] {
+            assert_eq!(begin_flow("x".into(), https).to_string(), text);
+        }
+        assert_eq!(end_flow(false).to_string(), "dockway_oidc=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0");
     }
 
     #[test]
@@ -97,7 +140,7 @@ mod tests {
         ];
         for (header, https, expected) in table {
             let request = TestRequest::default().insert_header(("cookie", header)).to_http_request();
-            assert_eq!(session(&request, https).as_deref(), expected, "{header} {https}");
+            assert_eq!(session(&request, https), expected.map(Credential::of_cookie), "{header} {https}");
         }
     }
 
@@ -119,7 +162,7 @@ mod tests {
                 assert_eq!(session(&request, true), None, "{header}");
                 let own = [header.as_bytes(), b"; __Host-dockway_session=own"].concat();
                 let request = TestRequest::default().insert_header(("cookie", own)).to_http_request();
-                assert_eq!(session(&request, true).as_deref(), Some("own"), "{header}");
+                assert_eq!(session(&request, true), Some(Credential::of_cookie("own")), "{header}");
             }
         }
     }
@@ -132,8 +175,8 @@ mod tests {
         };
         assert_eq!(session_of(&[b"dockway_session=evil; dockway_session=abc"]), None);
         assert_eq!(session_of(&[b"dockway_session=abc", b"dockway_session=evil"]), None);
-        assert_eq!(session_of(&[b"dockway_session=abc", b"dockway_session=abc"]).as_deref(), Some("abc"));
-        assert_eq!(session_of(&[b"other=\xff; dockway_session=abc; %zz"]).as_deref(), Some("abc"));
+        assert_eq!(session_of(&[b"dockway_session=abc", b"dockway_session=abc"]), Some(Credential::of_cookie("abc")));
+        assert_eq!(session_of(&[b"other=\xff; dockway_session=abc; %zz"]), Some(Credential::of_cookie("abc")));
         assert_eq!(session_of(&[b"dockway_session=\xff"]), None);
     }
 }

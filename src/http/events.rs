@@ -71,3 +71,78 @@ fn event_stream() -> actix_web::HttpResponseBuilder {
     answer.content_type("text/event-stream").insert_header(UNBUFFERED);
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::http::serve;
+    use crate::http::test_support::{HANDSHAKE, TestServer, Tokens, read_all, read_head, state};
+    use crate::identity::directory::{CloseSessions, OpenSession};
+
+    const ADMIN: &str = "id-of-admin";
+
+    /// A server, and the Cookie header of a session.
+    struct Signed {
+        server: TestServer,
+        state: AppState,
+        cookie: String,
+        _tokens: Tokens,
+    }
+
+    impl Signed {
+        async fn start() -> Self {
+            let (state, tokens) = state().await;
+            let opened = state.tell(OpenSession::for_tests(ADMIN)).await.unwrap().unwrap();
+            let cookie = format!("Cookie: dockway_session={}\r\n", opened.id);
+            let served = state.clone();
+            let server = TestServer::start(|listener| serve(listener, served, 1));
+            Self { server, state, cookie, _tokens: tokens }
+        }
+
+        /// Ask for the events with the cookie and these headers; the connection and the answer's head.
+        async fn ask(&self, headers: &str) -> (TcpStream, String) {
+            let (host, cookie) = (self.server.address, &self.cookie);
+            let request = format!("GET /api/events HTTP/1.1\r\nHost: {host}\r\n{cookie}{headers}\r\n");
+            let mut socket = self.server.connect(request.as_bytes()).await;
+            let head = read_head(&mut socket).await;
+            (socket, head)
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_cookie_opens_a_websocket_from_our_own_pages_only() {
+        let signed = Signed::start().await;
+        let own = format!("Origin: http://{}\r\n", signed.server.address);
+        let table = [
+            (String::new(), "403"),
+            ("Origin: http://evil.example\r\n".to_owned(), "403"),
+            ("Origin: null\r\n".to_owned(), "403"),
+            (format!("{own}Sec-Fetch-Site: cross-site\r\n"), "403"),
+            (own, "101"),
+            ("Sec-Fetch-Site: same-origin\r\n".to_owned(), "101"),
+        ];
+        for (origin, status) in table {
+            let (_socket, head) = signed.ask(&format!("{HANDSHAKE}{origin}")).await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{origin} {head}");
+        }
+        let (_socket, head) = signed.ask("").await;
+        assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("content-type: text/event-stream\r\n"), "{head}");
+    }
+
+    #[actix_web::test]
+    async fn signing_out_everywhere_closes_what_is_open() {
+        let signed = Signed::start().await;
+        let (mut socket, _) = signed.ask(&format!("{HANDSHAKE}Sec-Fetch-Site: same-origin\r\n")).await;
+        let (mut stream, _) = signed.ask("Connection: close\r\n").await;
+        signed.state.tell(CloseSessions { user_id: ADMIN.into(), except: None }).await.unwrap().unwrap();
+        let mut frames = Vec::new();
+        socket.read_to_end(&mut frames).await.unwrap();
+        let close = [&[0x88, 12], &live_session::SIGNED_OUT.to_be_bytes()[..], b"signed out"].concat();
+        assert!(frames.ends_with(&close), "{frames:x?}");
+        let text = read_all(&mut stream).await;
+        assert!(text.contains("event: hello\n") && text.contains("event: signed_out\n"), "{text}");
+    }
+}

@@ -8,12 +8,12 @@ use super::body::take_json;
 use super::caller::Authorized;
 use super::client::Client;
 use super::problems::{BadPassword, Refused};
-use super::session::address_of;
 use super::session_fields::{PasswordBody, current_password_missing, password_change};
 use super::user_view::UserView;
-use super::{AppState, Place, ask};
+use super::{AppState, Place};
 use crate::clock::rfc3339;
 use crate::config::{Limits, Secret};
+use crate::current::ask;
 use crate::error::Error;
 use crate::identity::Caller;
 use crate::identity::directory::ReplacePassword;
@@ -132,7 +132,7 @@ async fn prove(
     let Some(password) = current else {
         return if user.password_hash.is_none() { Ok(None) } else { Err(current_password_missing()) };
     };
-    let address = address_of(&Client::of(request, &state.settings));
+    let address = Client::of(request, &state.settings).counted_address();
     let claim = Claim { username: user.username.clone(), password, address };
     Ok(Some(state.sign_in().prove(claim).await?.verified_hash))
 }
@@ -160,8 +160,8 @@ mod tests {
         }
 
         async fn open(api: &TestApi) -> String {
-            let open = OpenSession { user_id: "id-of-admin".into(), method: "test".into() };
-            let OpenedSession { id, .. } = api.state.tell(open).await.unwrap().unwrap();
+            let OpenedSession { id, .. } =
+                api.state.tell(OpenSession::for_tests("id-of-admin")).await.unwrap().unwrap();
             format!("dockway_session={id}")
         }
 

@@ -17,7 +17,6 @@ pub mod health;
 pub mod me;
 pub mod oidc;
 pub mod oidc_answer;
-pub mod oidc_cookie;
 pub mod openapi;
 pub mod paging;
 pub mod place;
@@ -53,6 +52,7 @@ pub use place::Place;
 pub use upgrade::serve;
 
 use crate::config::RoleLimits;
+use crate::current::{Current, ask};
 use crate::error::Error;
 use crate::events::Publisher;
 use crate::identity::attempts::AttemptLimiter;
@@ -64,9 +64,6 @@ use crate::identity::sign_in::SignIn;
 use crate::identity::{Caller, Credential, Directory, Snapshot};
 use crate::store::Store;
 use crate::tunnel::TunnelSupervisor;
-
-/// The actor of the moment: a new one takes its place after a panic.
-pub type Current<A> = watch::Receiver<Addr<A>>;
 
 /// What handlers work with; each worker has a clone.
 #[derive(Clone)]
@@ -131,9 +128,9 @@ impl AppState {
     /// The way in for names and passwords.
     pub fn sign_in(&self) -> SignIn {
         SignIn {
-            attempts: self.attempts.borrow().clone(),
-            hasher: self.hasher.borrow().clone(),
-            directory: self.directory.borrow().clone(),
+            attempts: self.attempts.clone(),
+            hasher: self.hasher.clone(),
+            directory: self.directory.clone(),
             snapshot: self.snapshot.clone(),
         }
     }
@@ -159,22 +156,6 @@ impl AppState {
             let _ = self.directory.borrow().try_send(NoteUse(caller.credential.clone()));
         }
     }
-}
-
-/// Send an actor a message and await its answer.
-///
-/// # Errors
-/// `Unavailable` while the actor is being replaced.
-pub async fn ask<A, M>(actor: &Current<A>, message: M) -> Result<M::Result, Error>
-where
-    A: Actor<Context = Context<A>> + Handler<M>,
-    M: Message + Send + 'static,
-    M::Result: Send,
-    A::Context: ToEnvelope<A, M>,
-{
-    let address = actor.borrow().clone();
-    let answer = address.send(message).await;
-    answer.map_err(|_| Error::Unavailable("a part of the server restarts; try again".into()))
 }
 
 /// The application: everything that answers over HTTP, behind its shield.

@@ -10,19 +10,17 @@ use super::client::Client;
 use super::oidc_answer::{Parameters, ProviderAnswer};
 use super::paging::Page;
 use super::problems::{BadStart, LinkRefused, Refused, SignInRefused};
-use super::session::address_of;
-use super::trail::Trail;
-use super::{AppState, Place, ask, cookies, oidc_cookie};
+use super::trail::{SIGN_IN, Trail};
+use super::{AppState, Place, cookies};
 use crate::clock::now_ms;
+use crate::current::ask;
 use crate::error::{Error, FieldError};
 use crate::identity::Credential;
 use crate::identity::attempts::MayNote;
-use crate::identity::directory::{CloseSession, LinkIdentity, OpenSession, SignInByProvider, UnlinkIdentity};
+use crate::identity::directory::{LinkIdentity, OpenSession, Proof, SignInByProvider, UnlinkIdentity};
 use crate::identity::oidc::{Begin, Begun, Flow, Linking, ListProviders, Prove, Proven, Take, next};
 use crate::identity::policy::Action;
 
-/// As the audit log names a sign-in.
-const SIGN_IN: &str = "session.create";
 const UNLINK: &str = "identity.unlink";
 
 /// The places of this file and what answers there.
@@ -86,7 +84,7 @@ pub(super) async fn start(
 ) -> Result<HttpResponse, Error> {
     let client = Client::of(&request, &state.settings);
     let begun = begin(&state, &request, &client, provider.into_inner(), None).await?;
-    let cookie = oidc_cookie::begin(begun.browser, client.https);
+    let cookie = cookies::begin_flow(begun.browser, client.https);
     Ok(HttpResponse::SeeOther().insert_header((LOCATION, begun.url)).cookie(cookie).finish())
 }
 
@@ -119,7 +117,7 @@ pub(super) async fn start_linking(
     let client = Client::of(&request, &state.settings);
     let begun = begin(&state, &request, &client, provider.into_inner(), Some(link)).await?;
     caller.trail().detail("begun");
-    let cookie = oidc_cookie::begin(begun.browser, client.https);
+    let cookie = cookies::begin_flow(begun.browser, client.https);
     Ok(HttpResponse::Ok().cookie(cookie).json(LinkingView { url: begun.url }))
 }
 
@@ -172,7 +170,7 @@ pub(super) async fn callback(
     trail.object(provider.as_str());
     let came_back = come_back(&state, &request, &client, provider.into_inner()).await;
     // Anybody may come here, with nothing at all: the log must not be filled as fast as they come.
-    if came_back.is_err() && !ask(&state.attempts, MayNote(address_of(&client))).await? {
+    if came_back.is_err() && !ask(&state.attempts, MayNote(client.counted_address())).await? {
         trail.forget();
     }
     came_back
@@ -185,7 +183,7 @@ async fn come_back(
     provider: String,
 ) -> Result<HttpResponse, Error> {
     let answer = ProviderAnswer::of(request)?;
-    let browser = oidc_cookie::browser(request, client.https);
+    let browser = cookies::flow(request, client.https);
     let flow = ask(&state.oidc, Take { provider, state: answer.state.clone(), browser }).await??;
     match flow.link.clone() {
         None => sign_in(state, request, client, flow, answer).await,
@@ -229,7 +227,7 @@ async fn sign_in(
     flow: Flow,
     answer: ProviderAnswer,
 ) -> Result<HttpResponse, Error> {
-    let (method, next) = (flow.provider.clone(), flow.next.clone());
+    let (provider, next) = (flow.provider.clone(), flow.next.clone());
     let Proven { identity, sign_up } = prove(state, flow, answer).await?;
     let before = state.snapshot().user_of_identity(&identity.provider, &identity.subject).cloned();
     let user = state.tell(SignInByProvider { identity, sign_up }).await??;
@@ -240,14 +238,13 @@ async fn sign_in(
         Some(before) if before.role != user.role => trail.detail(format!("role {}", user.role)),
         Some(_) => {}
     }
-    let opened = state.tell(OpenSession { user_id: user.id, method }).await??;
-    if let Some(Credential::Session(before)) = session_of(request, client) {
-        // Its cookie is replaced: nobody could sign it out any more.
-        state.tell(CloseSession(before)).await??;
-    }
-    let session = cookies::begin(&opened.id, opened.lifetime_s, client.https);
+    // The cookie is replaced: nobody could sign its session out any more.
+    let replaces = cookies::session(request, client.https).and_then(Credential::into_session_hash);
+    let open = OpenSession { user_id: user.id, proof: Proof::Provider(provider), replaces };
+    let opened = state.tell(open).await??;
+    let session = cookies::begin_session(&opened.id, opened.lifetime_s, client.https);
     let mut back = HttpResponse::SeeOther();
-    back.insert_header((LOCATION, next)).cookie(session).cookie(oidc_cookie::end(client.https));
+    back.insert_header((LOCATION, next)).cookie(session).cookie(cookies::end_flow(client.https));
     Ok(back.finish())
 }
 
@@ -269,7 +266,7 @@ async fn finish_linking(
     let link = LinkIdentity { user_id: link.user_id, provider: identity.provider, subject: identity.subject };
     state.tell(link).await??;
     let mut back = HttpResponse::SeeOther();
-    Ok(back.insert_header((LOCATION, next)).cookie(oidc_cookie::end(client.https)).finish())
+    Ok(back.insert_header((LOCATION, next)).cookie(cookies::end_flow(client.https)).finish())
 }
 
 /// Whoever asked for the linking must be signed in still, with the same session.
@@ -280,16 +277,13 @@ fn verify_still_here(
     link: &Linking,
     trail: &Trail,
 ) -> Result<(), Error> {
-    let caller = session_of(request, client).and_then(|session| state.snapshot().caller(&session, now_ms()));
+    let caller =
+        cookies::session(request, client.https).and_then(|session| state.snapshot().caller(&session, now_ms()));
     let same = caller.filter(|caller| caller.session_hash() == Some(&link.session_hash));
     let same = same.filter(|caller| caller.user_id == link.user_id);
     let gone = || Error::SignInFailed("whoever began the linking is not signed in here any more; start again".into());
     trail.actor(&same.ok_or_else(gone)?.username);
     Ok(())
-}
-
-fn session_of(request: &HttpRequest, client: &Client) -> Option<Credential> {
-    cookies::session(request, client.https).map(|cookie| Credential::of_cookie(&cookie))
 }
 
 #[cfg(test)]

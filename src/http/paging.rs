@@ -9,7 +9,7 @@ use crate::error::{Error, FieldError};
 /// Items of a page when `limit` is not given.
 pub const DEFAULT_LIMIT: usize = 100;
 /// The most items of a page.
-pub const HIGHEST_LIMIT: usize = 1000;
+const HIGHEST_LIMIT: usize = 1000;
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]

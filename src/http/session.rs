@@ -1,7 +1,5 @@
 //! Signing in with a name and a password, and out again: `/api/session` and `/api/sessions`.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use actix_web::http::header::{HeaderMap, ORIGIN};
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -11,7 +9,7 @@ use super::client::Client;
 use super::me::MeView;
 use super::problems::{BadPassword, Refused};
 use super::session_fields::{SignInBody, sign_in};
-use super::trail::Trail;
+use super::trail::{SIGN_IN, Trail};
 use super::{AppState, Place, cookies, csrf};
 use crate::clock::now_ms;
 use crate::error::Error;
@@ -19,9 +17,6 @@ use crate::identity::Credential;
 use crate::identity::directory::{CloseSession, CloseSessions};
 use crate::identity::policy::Action;
 use crate::identity::sign_in::Claim;
-
-/// How the audit log names a sign-in.
-const SIGN_IN: &str = "session.create";
 
 /// The places of this file and what answers there.
 pub fn places() -> Vec<Place> {
@@ -49,9 +44,9 @@ pub(super) async fn create(
     verify_page(request.headers(), &client, &state)?;
     let (username, password) = sign_in(take_json(&request, payload).await?)?;
     let (trail, tried) = (Trail::of(&request), username.clone());
-    let replaces = cookies::session(&request, client.https).map(|id| Credential::of_cookie(&id));
-    let claim = Claim { username, password, address: address_of(&client) };
-    let opened = state.sign_in().open(claim, replaces.and_then(session_hash)).await;
+    let replaces = cookies::session(&request, client.https).and_then(Credential::into_session_hash);
+    let claim = Claim { username, password, address: client.counted_address() };
+    let opened = state.sign_in().open(claim, replaces).await;
     if !matches!(opened, Err(Error::TooManyAttempts { .. } | Error::Unavailable(_))) {
         // Those that are refused unseen would fill the log as fast as they come.
         trail.action(SIGN_IN);
@@ -62,7 +57,7 @@ pub(super) async fn create(
     }
     let opened = opened?;
     let caller = state.snapshot().caller(&Credential::of_cookie(&opened.id), now_ms()).ok_or(Error::WrongPassword)?;
-    let cookie = cookies::begin(&opened.id, opened.lifetime_s, client.https);
+    let cookie = cookies::begin_session(&opened.id, opened.lifetime_s, client.https);
     Ok(HttpResponse::Created().cookie(cookie).json(MeView::of(&caller, &state)?))
 }
 
@@ -73,18 +68,6 @@ fn verify_page(headers: &HeaderMap, client: &Client, state: &AppState) -> Result
         return Err(Error::CrossSite("sign in from a page of this server"));
     }
     Ok(())
-}
-
-/// Where passwords come from. What has no address shares one.
-pub(super) fn address_of(client: &Client) -> IpAddr {
-    client.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
-}
-
-fn session_hash(credential: Credential) -> Option<String> {
-    match credential {
-        Credential::Session(hash) => Some(hash),
-        Credential::Token(_) => None,
-    }
 }
 
 /// Sign out
@@ -125,7 +108,7 @@ pub(super) async fn end_all(
 
 fn signed_out(request: &HttpRequest, state: &AppState) -> HttpResponse {
     let https = Client::of(request, &state.settings).https;
-    HttpResponse::NoContent().cookie(cookies::end(https)).finish()
+    HttpResponse::NoContent().cookie(cookies::end_session(https)).finish()
 }
 
 #[cfg(test)]
@@ -133,6 +116,7 @@ mod tests {
     use actix_web::http::Method;
     use serde_json::json;
 
+    use crate::current::ask;
     use crate::http::test_support::{Answer, TestApi};
     use crate::identity::hasher::Runs;
     use crate::identity::passwords;
@@ -252,13 +236,13 @@ mod tests {
             (vec![JSON], r#"{"username":"admin\u0000","password":"correct horse"}"#, 422),
             (vec![JSON], r#"{"username":"admin"}"#, 422),
         ];
-        let before = api.state.sign_in().hasher.send(Runs).await.unwrap();
+        let before = ask(&api.state.hasher, Runs).await.unwrap();
         for (headers, body, status) in rows {
             let answer = api.call_with(Method::POST, "/api/session", &headers, body).await;
             assert_eq!(answer.status.as_u16(), status, "{headers:?}: {}", answer.body);
             assert_eq!(answer.header("content-type"), "application/problem+json");
         }
-        assert_eq!(api.state.sign_in().hasher.send(Runs).await.unwrap(), before);
+        assert_eq!(ask(&api.state.hasher, Runs).await.unwrap(), before);
         assert_eq!(stored(&api).await, 0);
     }
 

@@ -21,7 +21,7 @@ use crate::error::Error;
 /// The most bytes of a request's address, with its query.
 pub const ADDRESS_LIMIT: usize = 8 * 1024;
 /// The most bytes of a request's headers, names and values.
-pub const HEADERS_LIMIT: usize = 32 * 1024;
+const HEADERS_LIMIT: usize = 32 * 1024;
 /// How long an answer may take to begin. What streams or has the socket has begun then.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 

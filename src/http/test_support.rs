@@ -29,6 +29,10 @@ use crate::store::{tokens, users};
 /// Name of the agent that is enrolled.
 pub const AGENT: &str = "enrolled";
 
+/// What makes a request the opening handshake of a WebSocket.
+pub const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
 /// Tokens that are valid.
 pub struct Tokens {
     /// May do everything; belongs to the user `admin`.

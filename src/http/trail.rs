@@ -17,6 +17,8 @@ use super::client::Client;
 use crate::error::Error;
 use crate::identity::audit::{Entry, Outcome};
 
+/// How the audit log names a sign-in, for which the policy has no action: nobody needs a permission.
+pub const SIGN_IN: &str = "session.create";
 /// The most characters of a note: what people sent is kept, but not all that they send.
 const NOTE_LIMIT: usize = 200;
 

@@ -11,6 +11,7 @@ use crate::config::Secret;
 use crate::error::Error;
 use crate::identity::Role;
 use crate::identity::directory::{NewUser, UserChanges};
+use crate::store::models::OwnLimits;
 
 // The body structs only describe; the functions below read, to name every bad field at once.
 
@@ -83,10 +84,12 @@ pub fn new_user(object: Map<String, Value>) -> Result<(NewUser, Option<Secret>),
         role: fields.nullable("role", values::role).flatten().unwrap_or(Role::User),
         password_hash: None,
         active: fields.nullable("active", values::boolean).flatten().unwrap_or(true),
-        max_tunnels: fields.nullable("max_tunnels", values::own_limit).flatten(),
-        max_desktops: fields.nullable("max_desktops", values::own_limit).flatten(),
-        max_agents: fields.nullable("max_agents", values::own_limit).flatten(),
-        max_tokens: fields.nullable("max_tokens", values::own_limit).flatten(),
+        limits: OwnLimits {
+            max_tunnels: fields.nullable("max_tunnels", values::own_limit).flatten(),
+            max_desktops: fields.nullable("max_desktops", values::own_limit).flatten(),
+            max_agents: fields.nullable("max_agents", values::own_limit).flatten(),
+            max_tokens: fields.nullable("max_tokens", values::own_limit).flatten(),
+        },
     };
     fields.finish()?;
     Ok((user, password))
@@ -154,7 +157,7 @@ mod tests {
     fn a_name_is_enough() {
         let (user, password) = new_user(object(json!({"username": "alice", "password": null, "role": null}))).unwrap();
         assert_eq!((user.username.as_str(), user.role, user.active), ("alice", Role::User, true));
-        assert!(user.display_name.is_none() && user.max_tunnels.is_none() && password.is_none());
+        assert!(user.display_name.is_none() && user.limits == OwnLimits::default() && password.is_none());
     }
 
     #[test]

@@ -44,10 +44,10 @@ impl UserView {
             active: row.active,
             created_at: rfc3339(row.created_at),
             last_sign_in: row.last_sign_in.map(rfc3339),
-            max_tunnels: row.max_tunnels,
-            max_desktops: row.max_desktops,
-            max_agents: row.max_agents,
-            max_tokens: row.max_tokens,
+            max_tunnels: row.limits.max_tunnels,
+            max_desktops: row.limits.max_desktops,
+            max_agents: row.limits.max_agents,
+            max_tokens: row.limits.max_tokens,
         }
     }
 }
@@ -57,6 +57,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::store::models::OwnLimits;
     use crate::store::testing::user;
 
     #[test]
@@ -64,7 +65,7 @@ mod tests {
         let row = UserRow {
             password_hash: Some("$argon2id$secret".into()),
             last_sign_in: Some(1000),
-            max_tunnels: Some(0),
+            limits: OwnLimits { max_tunnels: Some(0), ..OwnLimits::default() },
             ..user("alice")
         };
         let expected = json!({

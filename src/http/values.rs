@@ -12,11 +12,11 @@ use super::fields::Fault;
 use crate::identity::names::{LONGEST_LABEL, is_client_id};
 
 /// The most characters of a host name (RFC 1035).
-pub const HOST_LIMIT: usize = 253;
+const HOST_LIMIT: usize = 253;
 /// The most entries of an allow list.
-pub const ALLOW_LIMIT: usize = 1000;
+const ALLOW_LIMIT: usize = 1000;
 /// The highest limit of connections that a tunnel can be given.
-pub const CONNECTIONS_LIMIT: u32 = 100_000;
+const CONNECTIONS_LIMIT: u32 = 100_000;
 /// The most characters of a user's name that are looked up.
 const USERNAME_LIMIT: usize = 200;
 

@@ -1,8 +1,9 @@
-//! How often an address may show an agent's wrong token, and how often and how fast people may try passwords. One
-//! actor, started by the server and addressed by HTTP handlers; it lives as long as the server.
+//! AttemptLimiter: how often an address may show an agent's wrong token, and how often and how fast people may try
+//! passwords.
 //!
-//! The decisions are the pure [`Attempts`], one for tokens, one for passwords and one for the audit log, and [`Pace`];
-//! the actor lends them the clock.
+//! Started by [Server](crate::server), which builds another if it panics (what was counted is forgotten then); ends
+//! with the server. Addresses nobody. The decisions are the pure [`Attempts`], one for tokens, one for passwords and one
+//! for the audit log, and [`Pace`]; the actor lends them the clock.
 
 mod sign_ins;
 
@@ -23,7 +24,7 @@ pub const MOST_FAILURES: usize = 10;
 pub const WINDOW: Duration = Duration::from_secs(60);
 
 /// How many addresses are remembered; beyond that the one whose last failure is the oldest is forgotten.
-pub const MOST_ADDRESSES: usize = 4096;
+const MOST_ADDRESSES: usize = 4096;
 
 /// The bits of an IPv6 address that tell one network from another; behind them one host has as many as it likes.
 const IPV6_NETWORK: u128 = !0 << 64;

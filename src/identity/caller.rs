@@ -21,6 +21,14 @@ impl Credential {
     pub fn of_bearer(token: &str) -> Self {
         Self::Token(hash_token(token))
     }
+
+    /// The hash of a session's id.
+    pub fn into_session_hash(self) -> Option<String> {
+        match self {
+            Self::Session(hash) => Some(hash),
+            Self::Token(_) => None,
+        }
+    }
 }
 
 /// A person whose credential was right.

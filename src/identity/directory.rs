@@ -20,15 +20,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 pub use self::agents::{ChangeAgent, EnrolAgent, RemoveAgent, RotateAgent};
 pub use self::identities::{LinkIdentity, ProvenIdentity, SignInByProvider, UnlinkIdentity};
-pub use self::passwords::{OpenSessionByPassword, ReplacePassword};
-pub use self::sessions::{CloseSession, CloseSessions, NoteUse, OpenSession, OpenedSession, use_is_news};
+pub use self::passwords::ReplacePassword;
+pub use self::sessions::{CloseSession, CloseSessions, NoteUse, OpenSession, OpenedSession, Proof, use_is_news};
 pub use self::tokens::{CreateToken, MadeToken, RevokeToken};
-pub use self::users::{ChangeUser, CreateUser, DeleteUser, NewUser, SetPassword, UserChanges};
+pub use self::users::{ChangeUser, CreateUser, DeleteUser, NewUser, UserChanges};
 use super::caller::Credential;
+use super::news::Event;
 use super::snapshot::{Rows, Snapshot};
 use crate::config::{RoleLimits, SessionConfig};
 use crate::error::Error;
-use crate::events::Publisher;
 use crate::store::{self, Connection, Store, StoreError};
 use crate::supervision::ChildGuard;
 
@@ -46,13 +46,17 @@ pub struct DirectorySettings {
     pub limits: RoleLimits,
 }
 
+/// Takes the news of what has changed.
+pub type Announce = Box<dyn Fn(Event)>;
+
 /// See the module's documentation.
 pub struct Directory {
     store: Store,
     settings: DirectorySettings,
     snapshot: Snapshot,
     published: watch::Sender<Arc<Snapshot>>,
-    events: Publisher,
+    /// Tells whoever watches what has changed.
+    announce: Announce,
     /// Changes and readings happen one at a time, so that none is made of what another is about to change.
     turn: Arc<Semaphore>,
     /// What the database does not know yet of when credentials were used.
@@ -81,7 +85,7 @@ impl Directory {
         store: Store,
         settings: DirectorySettings,
         published: watch::Sender<Arc<Snapshot>>,
-        events: Publisher,
+        announce: Announce,
         guard: ChildGuard<&'static str>,
     ) -> Self {
         // What is published stays true until the database was read.
@@ -91,7 +95,7 @@ impl Directory {
             settings,
             snapshot,
             published,
-            events,
+            announce,
             turn: Arc::new(Semaphore::new(1)),
             uses: HashMap::new(),
             revision: None,
@@ -218,6 +222,14 @@ fn read_rows(c: &mut Connection) -> Result<Rows, StoreError> {
         tokens: store::tokens::list(c)?.into_iter().map(|(token, _)| token).collect(),
         agents: store::agents::list(c)?,
     })
+}
+
+/// How a change is refused whose row is gone.
+fn when_missing(refusal: Error) -> impl FnOnce(StoreError) -> Error {
+    |error| match error {
+        StoreError::Missing => refusal,
+        other => other.into(),
+    }
 }
 
 impl Actor for Directory {

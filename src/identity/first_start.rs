@@ -1,14 +1,12 @@
 //! The first account, so that somebody can sign in.
 
+use super::directory::NewUser;
 use super::role::Role;
 use super::{passwords, secrets};
-use crate::clock::now_ms;
 use crate::config::Secret;
-use crate::store::models::UserRow;
-use crate::store::values::new_id;
 use crate::store::{Store, StoreError, users, write_transaction};
 
-/// The name of the account that the first start makes.
+/// The name of the account that the first start makes: reserved, but for it and `dockway admin`.
 pub const FIRST_ADMIN: &str = "admin";
 
 /// Why there is no first account.
@@ -31,7 +29,8 @@ pub fn ensure_admin(store: &Store, given: Option<&Secret>) -> Result<Option<Stri
     }
     let generated = if given.is_none() { Some(secrets::generate_password()) } else { None };
     let password = given.map(|secret| secret.0.as_str()).or(generated.as_deref()).unwrap_or_default();
-    let row = first_admin(passwords::hash(password)?);
+    let password_hash = Some(passwords::hash(password)?);
+    let row = NewUser { password_hash, ..NewUser::named(FIRST_ADMIN.to_owned(), Role::Admin) }.into_row();
     let made = store.run_now(|c| {
         write_transaction(c, |c| {
             // Another process may have been faster while this one hashed.
@@ -42,24 +41,6 @@ pub fn ensure_admin(store: &Store, given: Option<&Secret>) -> Result<Option<Stri
         })
     })?;
     Ok(generated.filter(|_| made))
-}
-
-fn first_admin(password_hash: String) -> UserRow {
-    UserRow {
-        id: new_id(),
-        username: FIRST_ADMIN.to_owned(),
-        display_name: None,
-        email: None,
-        password_hash: Some(password_hash),
-        role: Role::Admin.as_str().to_owned(),
-        active: true,
-        created_at: now_ms(),
-        last_sign_in: None,
-        max_tunnels: None,
-        max_desktops: None,
-        max_agents: None,
-        max_tokens: None,
-    }
 }
 
 #[cfg(test)]

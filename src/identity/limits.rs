@@ -34,10 +34,10 @@ impl RoleLimits {
         };
         let own = |own: Option<i32>, role: Option<u32>| own.and_then(|own| u32::try_from(own).ok()).or(role);
         Limits {
-            tunnels: own(user.max_tunnels, role.tunnels),
-            desktops: own(user.max_desktops, role.desktops),
-            agents: own(user.max_agents, role.agents),
-            tokens: own(user.max_tokens, role.tokens),
+            tunnels: own(user.limits.max_tunnels, role.tunnels),
+            desktops: own(user.limits.max_desktops, role.desktops),
+            agents: own(user.limits.max_agents, role.agents),
+            tokens: own(user.limits.max_tokens, role.tokens),
         }
     }
 }
@@ -58,6 +58,7 @@ pub fn check(kind: Limited, limit: Option<u32>, present: usize) -> Result<(), Er
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::models::OwnLimits;
     use crate::store::testing::user;
 
     const LIMITS: RoleLimits = RoleLimits {
@@ -67,7 +68,8 @@ mod tests {
 
     fn limits(role: &str, own: [Option<i32>; 4]) -> [Option<u32>; 4] {
         let [max_tunnels, max_desktops, max_agents, max_tokens] = own;
-        let row = UserRow { role: role.into(), max_tunnels, max_desktops, max_agents, max_tokens, ..user("alice") };
+        let own = OwnLimits { max_tunnels, max_desktops, max_agents, max_tokens };
+        let row = UserRow { role: role.into(), limits: own, ..user("alice") };
         let Limits { tunnels, desktops, agents, tokens } = LIMITS.of(&row);
         [tunnels, desktops, agents, tokens]
     }

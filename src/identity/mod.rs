@@ -1,6 +1,6 @@
 //! Who is asking, and what may they do? Accounts, passwords, sessions, tokens, agents.
 //!
-//! Pure: `policy`, `role`, `scopes`, `names`, `snapshot`, `limits`, `pace`, and the decisions in `attempts`. The
+//! Pure: `policy`, `role`, `scopes`, `names`, `news`, `snapshot`, `limits`, `pace`, and the decisions in `attempts`. The
 //! [`directory`] actor owns what is true and publishes it as a [`snapshot`]; everybody else reads that.
 
 pub mod agents;
@@ -12,6 +12,7 @@ pub mod first_start;
 pub mod hasher;
 pub mod limits;
 pub mod names;
+pub mod news;
 pub mod oidc;
 pub mod pace;
 pub mod passwords;

@@ -27,7 +27,7 @@ use self::flows::Flows;
 pub use self::flows::{Flow, Linking};
 use self::provider::Provider;
 use super::directory::ProvenIdentity;
-use super::secrets::new_token;
+use super::secrets::{NO_PREFIX, new_token};
 use crate::config::OidcProvider;
 use crate::error::Error;
 use crate::supervision::ChildGuard;
@@ -38,8 +38,6 @@ const METADATA_LIFE: Duration = Duration::from_secs(3600);
 const SHOWN_LIMIT: usize = 200;
 /// The most characters of a provider's name that an answer repeats.
 const NAME_LIMIT: usize = 32;
-/// State, nonce and the like have no prefix that tells their kind: only programs see them.
-const NO_PREFIX: &str = "";
 
 /// A provider that people may choose.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, Salt
 use crate::store::values::random_bytes;
 
 /// The fewest characters of a password.
-pub const SHORTEST: usize = 10;
+const SHORTEST: usize = 10;
 
 /// The most bytes of a password, so that nobody keeps the hash busy.
 pub const LONGEST_BYTES: usize = 1024;

@@ -13,6 +13,9 @@ pub const AGENT_TOKEN: &str = "dwa_";
 /// What an API token begins with.
 pub const API_TOKEN: &str = "dwt_";
 
+/// What the id of a session, a state or a nonce begins with: only programs see them.
+pub const NO_PREFIX: &str = "";
+
 /// Bytes of randomness in a token: 256 bits, so that a plain hash keeps it.
 const TOKEN_BYTES: usize = 32;
 

@@ -6,16 +6,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix::dev::ToEnvelope;
-use actix::prelude::*;
 use tokio::sync::watch;
 
 use super::attempts::{AttemptLimiter, BeginSignIn, EndSignIn, SignInEnd};
-use super::directory::{Directory, LookAgain, OpenSessionByPassword, OpenedSession};
+use super::directory::{Directory, LookAgain, OpenSession, OpenedSession, Proof};
 use super::hasher::{PasswordHasher, VerifyPassword};
 use super::names::is_username;
 use super::snapshot::Snapshot;
 use crate::config::Secret;
+use crate::current::{Current, ask};
 use crate::error::Error;
 
 /// What stands for every name that no account can have.
@@ -23,9 +22,9 @@ const IMPOSSIBLE_NAME: &str = "";
 
 /// Whom a sign-in asks.
 pub struct SignIn {
-    pub attempts: Addr<AttemptLimiter>,
-    pub hasher: Addr<PasswordHasher>,
-    pub directory: Addr<Directory>,
+    pub attempts: Current<AttemptLimiter>,
+    pub hasher: Current<PasswordHasher>,
+    pub directory: Current<Directory>,
     pub snapshot: watch::Receiver<Arc<Snapshot>>,
 }
 
@@ -52,7 +51,7 @@ impl SignIn {
     /// `WrongPassword`, `TooManyAttempts`, `Unavailable`.
     pub async fn open(&self, claim: Claim, replaces: Option<String>) -> Result<OpenedSession, Error> {
         let Proven { user_id, verified_hash } = self.prove(claim).await?;
-        ask(&self.directory, OpenSessionByPassword { user_id, verified_hash, replaces }).await?
+        ask(&self.directory, OpenSession { user_id, proof: Proof::Password { verified_hash }, replaces }).await?
     }
 
     /// Verify a password, when its turn has come.
@@ -86,16 +85,6 @@ impl SignIn {
             _ => Err(Error::WrongPassword),
         }
     }
-}
-
-async fn ask<A, M>(actor: &Addr<A>, message: M) -> Result<M::Result, Error>
-where
-    A: Actor<Context = Context<A>> + Handler<M>,
-    M: Message + Send + 'static,
-    M::Result: Send,
-    A::Context: ToEnvelope<A, M>,
-{
-    actor.send(message).await.map_err(|_| Error::Unavailable("a part of the server restarts; try again".into()))
 }
 
 #[cfg(test)]
@@ -138,7 +127,7 @@ mod tests {
     }
 
     async fn runs(state: &AppState) -> usize {
-        state.sign_in().hasher.send(Runs).await.unwrap()
+        ask(&state.hasher, Runs).await.unwrap()
     }
 
     #[actix::test]
@@ -174,7 +163,7 @@ mod tests {
         let sign_in = state.sign_in();
         for _ in 0..3 {
             let begin = BeginSignIn { account: "alice".into(), address: claim("alice", RIGHT, 1).address };
-            sign_in.attempts.send(begin).await.unwrap().unwrap();
+            ask(&sign_in.attempts, begin).await.unwrap().unwrap();
         }
         // This one waits for those before.
         let waiting = actix::spawn(async move { sign_in.open(claim("alice", RIGHT, 1), None).await });
@@ -187,14 +176,14 @@ mod tests {
     #[actix::test]
     async fn a_busy_server_says_so_and_counts_no_failure() {
         let (state, _database) = state().await;
-        let held = state.sign_in().hasher.send(Hold).await.unwrap();
+        let held = ask(&state.hasher, Hold).await.unwrap();
         for _ in 0..3 {
             let answer = state.sign_in().open(claim("alice", RIGHT, 1), None).await;
             assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
         }
         drop(held);
         let begin = BeginSignIn { account: "alice".into(), address: Ipv4Addr::new(192, 0, 2, 1).into() };
-        let wait = state.sign_in().attempts.send(begin).await.unwrap().unwrap();
+        let wait = ask(&state.attempts, begin).await.unwrap().unwrap();
         assert!(wait.is_zero(), "{wait:?}");
     }
 

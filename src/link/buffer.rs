@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 /// A socket's first read, and those of a quiet one.
 pub const SMALL: usize = 16 * 1024;
 /// Reads of a busy socket. Larger ones were no faster, and leave the processor's cache.
-pub const LARGE: usize = 512 * 1024;
+const LARGE: usize = 512 * 1024;
 /// Buffers that a thread keeps for their memory to come back.
 const POOLED: usize = 16;
 /// How many of them are tried before a new one is made.

@@ -21,11 +21,11 @@ use crate::wire::websocket::{Decoder, Message, Opcode, Side, put_close};
 /// Each side pings this often.
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// A peer that is silent for this long is dead.
-pub const DEAD_AFTER: Duration = Duration::from_secs(45);
+const DEAD_AFTER: Duration = Duration::from_secs(45);
 /// Version 2: the peer's HELLO comes within this.
 pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// A closing session gives its peer this long to read why.
-pub const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// While closing, so much of what the peer still sends is read and dropped.
 const DISCARD_LIMIT: usize = 1024 * 1024;
 /// About so much is handed to the socket in one write.

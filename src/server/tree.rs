@@ -8,8 +8,9 @@ use actix::prelude::*;
 use tokio::sync::watch;
 
 use crate::config::{IdentityConfig, TunnelConfig};
+use crate::current::Current;
 use crate::events::{EventBus, Publisher};
-use crate::http::{AppState, Current, Settings};
+use crate::http::{AppState, Settings};
 use crate::identity::attempts::AttemptLimiter;
 use crate::identity::audit::AuditLog;
 use crate::identity::directory::{Directory, DirectorySettings};
@@ -73,7 +74,9 @@ impl Root {
         let directory = {
             let (store, events, settings) = (store.clone(), events.clone(), DirectorySettings { sessions, limits });
             self.branch("directory", address, move |guard| {
-                Directory::new(store.clone(), settings.clone(), published.clone(), events.clone(), guard)
+                let events = events.clone();
+                let announce = Box::new(move |event| events.publish(event));
+                Directory::new(store.clone(), settings.clone(), published.clone(), announce, guard)
             })
         };
         let tunnels = {

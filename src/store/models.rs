@@ -60,7 +60,14 @@ pub struct UserRow {
     pub active: bool,
     pub created_at: i64,
     pub last_sign_in: Option<i64>,
-    /// The most tunnels of this person; None: the limit of the role. The three below likewise.
+    #[diesel(embed)]
+    pub limits: OwnLimits,
+}
+
+/// The most that one person may have of each kind; None: the limit of the role.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = users, treat_none_as_default_value = false, treat_none_as_null = true)]
+pub struct OwnLimits {
     pub max_tunnels: Option<i32>,
     pub max_desktops: Option<i32>,
     pub max_agents: Option<i32>,

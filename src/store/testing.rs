@@ -1,6 +1,6 @@
 //! Databases and rows for tests: real files in a directory that goes with them.
 
-use super::models::{AgentRow, ProxyRow, UserRow};
+use super::models::{AgentRow, OwnLimits, ProxyRow, UserRow};
 use super::{Store, agents, users};
 
 /// A database of its own.
@@ -39,10 +39,7 @@ pub(crate) fn user(username: &str) -> UserRow {
         active: true,
         created_at: 1,
         last_sign_in: None,
-        max_tunnels: None,
-        max_desktops: None,
-        max_agents: None,
-        max_tokens: None,
+        limits: OwnLimits::default(),
     }
 }
 

@@ -69,12 +69,7 @@ pub fn update(c: &mut Connection, row: &UserRow) -> Result<(), StoreError> {
         users::password_hash.eq(&row.password_hash),
         users::role.eq(&row.role),
         users::active.eq(row.active),
-        (
-            users::max_tunnels.eq(row.max_tunnels),
-            users::max_desktops.eq(row.max_desktops),
-            users::max_agents.eq(row.max_agents),
-            users::max_tokens.eq(row.max_tokens),
-        ),
+        row.limits,
     );
     super::one_row(diesel::update(users::table.find(&row.id)).set(values).execute(c)?)
 }
@@ -106,6 +101,7 @@ pub fn remove(c: &mut Connection, id: &str) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::models::OwnLimits;
     use crate::store::testing::{self, user};
 
     #[test]
@@ -143,18 +139,16 @@ mod tests {
             role: "user".into(),
             active: false,
             last_sign_in: Some(9),
-            max_tunnels: Some(1),
-            max_desktops: Some(2),
-            max_agents: Some(3),
-            max_tokens: Some(4),
+            limits: OwnLimits { max_tunnels: Some(1), max_desktops: Some(2), max_agents: Some(3), max_tokens: Some(4) },
             ..alice.clone()
         };
         database.store.run_now(|c| update(c, &changed)).unwrap();
         let stored = database.store.run_now(|c| get(c, &alice.id)).unwrap();
         assert_eq!(stored, UserRow { username: "alice".into(), last_sign_in: Some(5), ..changed.clone() });
-        database.store.run_now(|c| update(c, &UserRow { max_tunnels: None, email: None, ..stored })).unwrap();
+        let limits = OwnLimits { max_tunnels: None, ..stored.limits };
+        database.store.run_now(|c| update(c, &UserRow { limits, email: None, ..stored })).unwrap();
         let cleared = database.store.run_now(|c| get(c, &alice.id)).unwrap();
-        assert_eq!((cleared.max_tunnels, cleared.email, cleared.max_tokens), (None, None, Some(4)));
+        assert_eq!((cleared.limits, cleared.email), (limits, None));
         let nobody = UserRow { id: "none".into(), ..changed };
         assert!(matches!(database.store.run_now(|c| update(c, &nobody)), Err(StoreError::Missing)));
         assert!(matches!(database.store.run_now(|c| note_sign_in(c, "none", 1)), Err(StoreError::Missing)));

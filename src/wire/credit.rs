@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 /// What a channel starts with.
 pub const INITIAL_WINDOW: u32 = 256 * 1024;
 /// What a channel starts with once [`CROWDED`] channels are open.
-pub const CROWDED_WINDOW: u32 = 64 * 1024;
+const CROWDED_WINDOW: u32 = 64 * 1024;
 /// From this many open channels on, new ones start small.
 pub const CROWDED: usize = 256;
 /// What the server may send before OPENED.
 pub const EARLY_WINDOW: u32 = 64 * 1024;
 /// No window grows beyond this.
-pub const MAX_WINDOW: u64 = 64 * 1024 * 1024;
+const MAX_WINDOW: u64 = 64 * 1024 * 1024;
 /// What all windows of a session may grow together, in each direction.
-pub const GROWTH_BUDGET: u64 = 64 * 1024 * 1024;
+const GROWTH_BUDGET: u64 = 64 * 1024 * 1024;
 /// Credit is granted at the latest when this much is owed: a large window is kept open nearly whole.
 const MAX_OWED: u64 = 1024 * 1024;
 /// Round trips are not taken as shorter than this: between two processes of one machine the time in which a window is
 /// used up is scheduling, not distance, and larger batches still help there.
-pub const MIN_ROUND_TRIP: Duration = Duration::from_millis(2);
+const MIN_ROUND_TRIP: Duration = Duration::from_millis(2);
 
 /// The window for a channel that is opened beside `open` others.
 pub fn initial_window(open: usize) -> u32 {

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::codes::{OpenFailure, ResetCode, SessionClose};
 
+/// The WebSocket subprotocol of this version. Without it a session speaks version 1.
+pub const SUBPROTOCOL: &str = "dockway.v2";
 /// Kind and channel.
 pub const HEADER: usize = 5;
 /// The largest payload of a DATA frame.

@@ -9,7 +9,7 @@ use super::codes::SessionClose;
 /// The longest header: 2 bytes, 8 of length, 4 of mask.
 pub const MAX_HEADER: usize = 14;
 /// RFC 6455 section 5.5: control frames carry at most this.
-const MAX_CONTROL_PAYLOAD: usize = 125;
+pub const MAX_CONTROL_PAYLOAD: usize = 125;
 /// A message may come in this many pieces; more is an attempt to keep a reader busy with nothing.
 const MAX_FRAGMENTS: usize = 16_384;
 

@@ -231,12 +231,12 @@ fn behind_a_trusted_proxy_the_forwarded_address_is_shown() {
 #[test]
 fn an_inactive_owners_agent_is_refused_and_no_other() {
     let server = Server::start();
-    let owner = crate::common::people::user(&server, "alice", "user", &[]);
+    let owner = server.user("alice", "user", &[]);
     let (status, answer) = owner.post("/api/agents", &json!({ "client_id": "alices" }));
     assert_eq!(status, 201, "{answer}");
     let token = answer["token"].as_str().expect("the token is shown once").to_owned();
     let other = server.enrol("pc1");
-    crate::common::people::deactivate(&server, "alice");
+    server.admin(["user", "disable", "alice"]);
     wait_until("she is known to be inactive", SOON, || owner.get("/api/agents").0 == 401);
     for _ in 0..20 {
         assert_eq!(RawWs::log_in(server.port, "alices", &token, true).err(), Some(403));

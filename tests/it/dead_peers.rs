@@ -6,14 +6,30 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::common::sockets::wait_end;
-use crate::common::{Remote, Rig, Server, both_protocols, ping, wait_until};
-
-both_protocols!(server_finds_a_frozen_agent, agent_finds_a_frozen_server);
+use crate::common::{Remote, Rig, Server, ping, wait_until};
 
 /// 45 s of silence, and what a busy machine adds.
 const DEAD_WITHIN: Duration = Duration::from_secs(52);
 /// Backoff goes up to 30 s.
 const BACK_WITHIN: Duration = Duration::from_secs(45);
+
+/// What it is about, and the check for one version of the protocol.
+type Check = (&'static str, fn(&str));
+
+/// Each of these waits for most of a minute, so they wait together.
+#[test]
+fn frozen_peers_are_found() {
+    let server: Check = ("a server and a frozen agent", server_finds_a_frozen_agent);
+    let agent: Check = ("an agent and a frozen server", agent_finds_a_frozen_server);
+    std::thread::scope(|scope| {
+        for (what, check) in [server, agent] {
+            for protocol in ["binary", "json"] {
+                let thread = std::thread::Builder::new().name(format!("{what}, {protocol}"));
+                thread.spawn_scoped(scope, move || check(protocol)).expect("a thread");
+            }
+        }
+    });
+}
 
 fn server_finds_a_frozen_agent(protocol: &str) {
     let echo = Remote::echo();

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::common::{Process, Server, heavy, people};
+use crate::common::{Process, Server, heavy};
 
 /// The same cases each time.
 const SEED: &str = "20261124";
 /// Generated calls of each operation and run, beside those that cover the description's limits one by one.
 const EXAMPLES: &str = "40";
-/// One run takes a few seconds; one that hangs is no run.
+/// One run takes some 10 s; one that hangs is no run.
 const RUN_LIMIT: Duration = Duration::from_secs(240);
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_headers_conformance,response_schema_conformance";
@@ -46,10 +46,10 @@ impl Ground {
     fn prepare() -> Self {
         let server = Server::start();
         server.enrol("pc1");
-        let victim = people::user(&server, "victim", "user", &[]);
+        let victim = server.user("victim", "user", &[]);
         assert_eq!(victim.post("/api/agents", &json!({ "client_id": "victims" })).0, 201);
         let tunnel = server.create_tunnel("pc1", 22);
-        let (user_id, token_id) = people::ids(&server, "victim");
+        let (user_id, token_id) = (server.user_id("victim"), victim.only_token_id());
         let directory = tempfile::tempdir().expect("a temporary directory");
         let parameters = [
             ("/api/proxy/.*", "id", tunnel.id.as_str()),

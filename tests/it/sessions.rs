@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::common::api::Answer;
 use crate::common::browser::cookie_of;
 use crate::common::{Browser, Server, wait_until};
 use crate::storage::Lock;
@@ -29,13 +28,8 @@ fn admin(server: &Server) -> Browser {
     Browser::sign_in(server, "admin", &server.password)
 }
 
-fn assert_problem(answer: &Answer, status: u16, code: &str) {
-    assert_eq!((answer.status, answer.json()["code"].as_str()), (status, Some(code)), "{}", answer.text);
-    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
-}
-
 fn assert_signed_out(browser: &Browser) {
-    assert_problem(&browser.send("GET", "/api/me", &[], ""), 401, "unauthenticated");
+    browser.send("GET", "/api/me", &[], "").assert_problem(401, "unauthenticated");
 }
 
 #[test]
@@ -95,25 +89,15 @@ fn cookie_over_https() {
 #[test]
 fn sign_out_everywhere() {
     let server = Server::start();
-    let password = server.admin(["user", "add", "alice"]);
+    let alice = json!({ "username": "alice", "password": "correct horse" });
+    assert_eq!(server.api().post("/api/users", &alice).0, 201);
     let (one, two) = (admin(&server), admin(&server));
-    let alice = wait_for_account(&server, "alice", &password);
+    let alice = Browser::sign_in(&server, "alice", "correct horse");
     assert_eq!(one.delete("/api/sessions").0, 204);
     assert_signed_out(&one);
     assert_signed_out(&two);
     assert_eq!(alice.get("/api/me").0, 200, "somebody else's session goes on");
     assert_eq!(server.api().get("/api/me").0, 200, "so does a token");
-}
-
-/// Sign in to an account that was just added by command.
-fn wait_for_account(server: &Server, name: &str, password: &str) -> Browser {
-    let mut browser = Browser::new(server.port);
-    wait_until("the account is known", NOTICED, || {
-        let answer = browser.try_sign_in(name, password, &[]);
-        browser.cookie = cookie_of(&answer);
-        answer.status == 201
-    });
-    browser
 }
 
 #[test]
@@ -132,17 +116,17 @@ fn each_sign_in_has_a_new_id() {
 
 #[test]
 fn idle_sessions_end() {
-    let server = Server::setup().args(["--session-idle", "1s"]).start();
+    let server = Server::setup().args(["--session-idle", "2s"]).start();
     let (used, unused) = (admin(&server), admin(&server));
     // Used for twice the time that it may be idle.
-    let end = Instant::now() + Duration::from_secs(2);
+    let end = Instant::now() + Duration::from_secs(4);
     while Instant::now() < end {
         assert_eq!(used.get("/api/me").0, 200);
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_signed_out(&unused);
     // Whoever looks uses it; so the looks are further apart than the idle time.
-    std::thread::sleep(Duration::from_millis(1_100));
+    std::thread::sleep(Duration::from_millis(2_100));
     assert_signed_out(&used);
 }
 
@@ -177,10 +161,10 @@ fn database_is_away() {
     assert_eq!(browser.get("/api/proxy").0, 200);
     assert_eq!(server.api().get("/api/me").0, 200);
     let answer = Browser::new(server.port).try_sign_in("admin", &server.password, &[]);
-    assert_problem(&answer, 503, "unavailable");
+    answer.assert_problem(503, "unavailable");
     assert_eq!(answer.header("set-cookie"), None);
     let wrong = Browser::new(server.port).try_sign_in("admin", WRONG, &[]);
-    assert_problem(&wrong, 401, "wrong_password");
+    wrong.assert_problem(401, "wrong_password");
     lock.release();
     admin(&server);
 }
@@ -209,12 +193,12 @@ fn pages_of_other_sites() {
         let answer = browser.send("POST", "/api/agents", headers, &body);
         assert_eq!(answer.status, *status, "{what}: {}", answer.text);
         if *status == 403 {
-            assert_problem(&answer, 403, "cross_site");
+            answer.assert_problem(403, "cross_site");
         }
     }
     assert_eq!(server.api().items("/api/agents").len(), 2);
     let bare = browser.send("DELETE", "/api/agents/pc8", &[("origin", &own)], "");
-    assert_problem(&bare, 403, "cross_site");
+    bare.assert_problem(403, "cross_site");
     assert_eq!(browser.send("DELETE", "/api/agents/pc8", &[("origin", &own), csrf], "").status, 204);
     let looked = browser.send("GET", "/api/agents", &[("origin", "http://evil.example")], "");
     assert_eq!(looked.status, 200, "reading changes nothing, and no other site can see the answer");
@@ -227,7 +211,7 @@ fn cookie_and_token_together() {
     let browser = admin(&server);
     let bearer = format!("Bearer {}", server.token);
     let both = browser.send("GET", "/api/me", &[("authorization", &bearer)], "");
-    assert_problem(&both, 400, "bad_request");
+    both.assert_problem(400, "bad_request");
     for cookie in ["dockway_session=", "dockway_session=x", "dockway_session=' OR 1=1 --", "dockway_session=%00"] {
         assert_signed_out(&browser.with_cookie(cookie));
     }
@@ -256,7 +240,7 @@ fn change_of_password() {
     assert_eq!(mine.get("/api/me").0, 200);
     assert_signed_out(&other);
     let old = Browser::new(server.port).try_sign_in("admin", &server.password, &[]);
-    assert_problem(&old, 401, "wrong_password");
+    old.assert_problem(401, "wrong_password");
     Browser::sign_in(&server, "admin", "another horse");
 }
 
@@ -277,7 +261,7 @@ fn password_of_a_command_works_at_once() {
     let password = server.admin(["user", "passwd", "admin"]);
     Browser::sign_in(&server, "admin", &password);
     let old = Browser::new(server.port).try_sign_in("admin", &server.password, &[]);
-    assert_problem(&old, 401, "wrong_password");
+    old.assert_problem(401, "wrong_password");
 }
 
 #[test]
@@ -301,7 +285,7 @@ fn names_that_are_none_and_bodies_that_are_odd() {
     for (nth, name) in names.iter().enumerate() {
         let address = format!("10.1.0.{nth}");
         let answer = Browser::new(server.port).try_sign_in(name, &server.password, &from(&address));
-        assert_problem(&answer, 401, "wrong_password");
+        answer.assert_problem(401, "wrong_password");
         answers.push(answer.json());
     }
     let known = Browser::new(server.port).try_sign_in("admin", WRONG, &from("10.1.0.99"));
@@ -332,7 +316,7 @@ fn failures_are_delayed() {
     let start = Instant::now();
     for _ in 0..3 {
         let answer = Browser::new(server.port).try_sign_in("admin", WRONG, &from("10.0.0.1"));
-        assert_problem(&answer, 401, "wrong_password");
+        answer.assert_problem(401, "wrong_password");
     }
     // 250 ms before the second, 500 ms before the third.
     assert!(start.elapsed() >= Duration::from_millis(750), "{:?}", start.elapsed());
@@ -347,10 +331,10 @@ fn failures_of_one_address_are_limited() {
     let browser = Browser::new(server.port);
     for nth in 0..10 {
         let answer = browser.try_sign_in(&format!("name-{nth}"), WRONG, &from("10.0.0.1"));
-        assert_problem(&answer, 401, "wrong_password");
+        answer.assert_problem(401, "wrong_password");
     }
     let refused = browser.try_sign_in("admin", &server.password, &from("10.0.0.1"));
-    assert_problem(&refused, 429, "too_many_attempts");
+    refused.assert_problem(429, "too_many_attempts");
     let seconds: u64 = refused.header("retry-after").and_then(|text| text.parse().ok()).expect("when to come back");
     assert!((1..=60).contains(&seconds), "{seconds}");
     let elsewhere = browser.try_sign_in("admin", &server.password, &from("10.0.0.2"));

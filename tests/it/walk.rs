@@ -2,11 +2,13 @@
 //! lacks the scope. An operation that this does not know how to call fails the test.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::common::api::Answer;
-use crate::common::{Agent, Api, Remote, SOON, Server, Tunnel, people, wait_for};
+use crate::common::process::output_of;
+use crate::common::{Agent, Api, PYTHON, Remote, SOON, Server, Tunnel, wait_for};
 
 /// Operations that anybody may call. One more is written down here by hand.
 const PUBLIC: &[&str] =
@@ -135,8 +137,8 @@ struct House {
 impl House {
     fn build() -> Self {
         let server = Server::start();
-        let alice = people::user(&server, "alice", "user", &[]);
-        let bob = people::user(&server, "bob", "user", &[]);
+        let alice = server.user("alice", "user", &[]);
+        let bob = server.user("bob", "user", &[]);
         let (status, answer) = alice.post("/api/agents", &json!({ "client_id": "alices" }));
         assert_eq!(status, 201, "{answer}");
         let token = answer["token"].as_str().expect("the token is shown once");
@@ -150,7 +152,7 @@ impl House {
         let user = tunnel.connect();
         let connection = wait_for("alice's connection", SOON, || tunnel.connections().pop());
         let connection = connection["user_id"].as_str().expect("a name").to_owned();
-        let (user_id, token_id) = people::ids(&server, "alice");
+        let (user_id, token_id) = (server.user_id("alice"), alice.only_token_id());
         let objects = Objects(vec![
             ("proxy/{id}", tunnel.id.clone(), "none"),
             ("users/{id}", user_id, "none"),
@@ -208,7 +210,9 @@ for (table,) in database.execute(\"SELECT name FROM sqlite_master WHERE type = '
     for row in database.execute(f'SELECT {\", \".join(columns)} FROM {table} ORDER BY 1').fetchall():
         print(table, row)
 ";
-    people::asked(server, SCRIPT, &[])
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", SCRIPT]).arg(server.data_dir().join("dockway.db"));
+    String::from_utf8(output_of(&mut command)).expect("text")
 }
 
 /// Code and detail, with the name of what was asked for taken out.
@@ -284,7 +288,8 @@ fn a_token_without_the_scope_is_refused_before_anything_else() {
     for missing in all.into_iter().filter(|scope| SCOPES.iter().any(|(_, needed)| needed == scope)) {
         // `admin` includes all others.
         let scopes: Vec<&str> = all.into_iter().filter(|scope| *scope != missing && *scope != "admin").collect();
-        let owner = people::token(&house.server, if missing == "admin" { "admin" } else { "alice" }, &scopes);
+        let owner = house.server.user_token(if missing == "admin" { "admin" } else { "alice" }, &scopes);
+        let owner = house.server.api().with_token(Some(&owner));
         for operation in house.guarded().filter(|operation| operation.scope() == Some(missing)) {
             for existing in [true, false] {
                 let answer = operation.call(&owner, &house.objects, existing);

@@ -4,12 +4,12 @@ use actix::prelude::*;
 
 use super::super::agents as enrolment;
 use super::super::limits::{self, Limited};
+use super::super::news::{Event, Subject};
 use super::super::secrets::{AGENT_TOKEN, hash_token, new_token};
 use super::Directory;
 use crate::error::Error;
-use crate::events::{Event, Subject};
-use crate::store::agents;
 use crate::store::models::AgentRow;
+use crate::store::{Connection, agents};
 
 /// Add an agent; its token is in the answer and nowhere else.
 #[derive(Message)]
@@ -50,8 +50,14 @@ impl Directory {
         limits::check(Limited::Agents, self.limits_of(owner_id)?.agents, present)
     }
 
+    fn agent_changed(&mut self, row: AgentRow) -> AgentRow {
+        self.snapshot.put_agent(row.clone());
+        self.publish_agent("agent.changed", &row);
+        row
+    }
+
     fn publish_agent(&self, name: &'static str, row: &AgentRow) {
-        self.events.publish(Event::new(name, &row.client_id, Subject::of_agent(row)));
+        (self.announce)(Event::new(name, &row.client_id, Subject::of_agent(row)));
     }
 }
 
@@ -66,7 +72,7 @@ impl Handler<EnrolAgent> for Directory {
         let stored = row.clone();
         let prepare = move |directory: &Self| {
             directory.has_room(&stored.owner_id)?;
-            Ok(move |c: &mut crate::store::Connection| agents::insert(c, &stored))
+            Ok(move |c: &mut Connection| agents::insert(c, &stored))
         };
         let failed = move |error| enrolment::refused(error, &new.client_id);
         self.change(prepare, failed, move |directory, ()| {
@@ -89,20 +95,12 @@ impl Handler<ChangeAgent> for Directory {
                 row.owner_id = owner_id;
             }
             row.shared = change.shared.unwrap_or(row.shared);
-            Ok(move |c: &mut crate::store::Connection| {
+            Ok(move |c: &mut Connection| {
                 agents::set_owner_shared(c, &row.client_id, &row.owner_id, row.shared)?;
                 Ok(row)
             })
         };
-        self.change(
-            prepare,
-            move |error| enrolment::refused(error, &name),
-            |directory, row: AgentRow| {
-                directory.snapshot.put_agent(row.clone());
-                directory.publish_agent("agent.changed", &row);
-                row
-            },
-        )
+        self.change(prepare, move |error| enrolment::refused(error, &name), Self::agent_changed)
     }
 }
 
@@ -114,7 +112,7 @@ impl Handler<RotateAgent> for Directory {
         let (name, token_hash) = (client_id.clone(), hash_token(&token));
         let prepare = move |directory: &Self| {
             let row = AgentRow { token_hash, ..directory.agent(&client_id)? };
-            Ok(move |c: &mut crate::store::Connection| {
+            Ok(move |c: &mut Connection| {
                 agents::set_token_hash(c, &row.client_id, &row.token_hash)?;
                 Ok(row)
             })
@@ -122,11 +120,7 @@ impl Handler<RotateAgent> for Directory {
         self.change(
             prepare,
             move |error| enrolment::refused(error, &name),
-            |directory, row: AgentRow| {
-                directory.snapshot.put_agent(row.clone());
-                directory.publish_agent("agent.changed", &row);
-                (row, token)
-            },
+            |directory, row| (directory.agent_changed(row), token),
         )
     }
 }
@@ -138,7 +132,7 @@ impl Handler<RemoveAgent> for Directory {
         let name = client_id.clone();
         let prepare = move |directory: &Self| {
             let row = directory.agent(&client_id)?;
-            Ok(move |c: &mut crate::store::Connection| agents::remove(c, &row.client_id).map(|()| row))
+            Ok(move |c: &mut Connection| agents::remove(c, &row.client_id).map(|()| row))
         };
         self.change(
             prepare,

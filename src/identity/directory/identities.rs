@@ -4,12 +4,12 @@ use actix::prelude::*;
 
 use super::super::names::free_username;
 use super::super::role::Role;
-use super::Directory;
 use super::users::NewUser;
+use super::{Directory, when_missing};
 use crate::clock::now_ms;
 use crate::error::Error;
 use crate::store::models::{IdentityRow, UserRow};
-use crate::store::{StoreError, identities, users, write_transaction};
+use crate::store::{Connection, StoreError, identities, users, write_transaction};
 
 /// What a provider has proved about somebody.
 #[derive(Debug, Clone)]
@@ -68,17 +68,11 @@ impl Directory {
             return Err(Error::NoAccount(identity.provider));
         }
         let taken = |name: &str| self.snapshot.user_named(name).is_some();
+        let role = if identity.admin == Some(true) { Role::Admin } else { Role::User };
         let user = NewUser {
-            username: free_username(&identity.wanted_name, taken),
             display_name: identity.display_name,
             email: identity.email,
-            role: if identity.admin == Some(true) { Role::Admin } else { Role::User },
-            password_hash: None,
-            active: true,
-            max_tunnels: None,
-            max_desktops: None,
-            max_agents: None,
-            max_tokens: None,
+            ..NewUser::named(free_username(&identity.wanted_name, taken), role)
         };
         let user = user.into_row();
         let row = IdentityRow {
@@ -110,7 +104,7 @@ impl Handler<SignInByProvider> for Directory {
     fn handle(&mut self, message: SignInByProvider, _: &mut Self::Context) -> Self::Result {
         let prepare = move |directory: &Self| {
             let arrival = directory.arrival(message.identity, message.sign_up)?;
-            Ok(move |c: &mut crate::store::Connection| {
+            Ok(move |c: &mut Connection| {
                 write_transaction(c, |c| match arrival {
                     Arrival::Known(user) => {
                         // Not what is known here: another program may have changed the account a moment ago.
@@ -159,7 +153,7 @@ impl Handler<LinkIdentity> for Directory {
             directory.user(&row.user_id)?;
             let owner = directory.snapshot.user_of_identity(&row.provider, &row.subject);
             let again = owner.is_some_and(|owner| owner.id == row.user_id);
-            Ok(move |c: &mut crate::store::Connection| {
+            Ok(move |c: &mut Connection| {
                 if again {
                     return Ok(None);
                 }
@@ -190,12 +184,10 @@ impl Handler<UnlinkIdentity> for Directory {
             if directory.user(&id)?.password_hash.is_none() && linked.len() == 1 {
                 return Err(Error::OnlySignIn);
             }
-            Ok(move |c: &mut crate::store::Connection| identities::remove(c, &id, &name))
+            Ok(move |c: &mut Connection| identities::remove(c, &id, &name))
         };
-        let failed = |error| match error {
-            StoreError::Missing => Error::NotLinked(unknown),
-            other => other.into(),
-        };
-        self.change(prepare, failed, move |directory, ()| directory.snapshot.remove_identity(&user_id, &provider))
+        self.change(prepare, when_missing(Error::NotLinked(unknown)), move |directory, ()| {
+            directory.snapshot.remove_identity(&user_id, &provider)
+        })
     }
 }

@@ -1,31 +1,14 @@
-//! What somebody may do who has proved a password: sign in, and choose another one.
+//! Another password, chosen by whoever has proved the one before.
 //!
-//! While a password is verified another program may change it. So each change looks once more, in its transaction,
-//! whether the account still has the hash that was verified: a password that is void opens and changes nothing.
+//! While a password is verified another program may change it. So the change looks once more, in its transaction,
+//! whether the account still has the hash that was verified: a password that is void changes nothing.
 
 use actix::prelude::*;
 
-use super::super::secrets::{hash_token, new_token};
-use super::Directory;
-use super::sessions::{MOST_SESSIONS, NO_PREFIX, OpenedSession};
-use crate::clock::now_ms;
+use super::{Directory, when_missing};
 use crate::error::Error;
-use crate::store::models::{SessionRow, UserRow};
+use crate::store::models::UserRow;
 use crate::store::{Connection, StoreError, sessions, users, write_transaction};
-
-/// How a session began, as it is stored.
-const METHOD: &str = "password";
-
-/// Somebody has proved a password: begin a session. `WrongPassword` if it is void or the account not active any more.
-#[derive(Message)]
-#[rtype(result = "Result<OpenedSession, Error>")]
-pub struct OpenSessionByPassword {
-    pub user_id: String,
-    /// The hash that the password was compared with.
-    pub verified_hash: String,
-    /// The hash of the session's id that the browser had until now; it ends.
-    pub replaces: Option<String>,
-}
 
 /// Give an account another password and end its sessions, but for one. `WrongPassword` if it has meanwhile another
 /// than the one that was proved.
@@ -37,43 +20,6 @@ pub struct ReplacePassword {
     pub verified_hash: Option<String>,
     pub password_hash: String,
     pub keep_session: Option<String>,
-}
-
-impl Handler<OpenSessionByPassword> for Directory {
-    type Result = ResponseActFuture<Self, Result<OpenedSession, Error>>;
-
-    fn handle(&mut self, open: OpenSessionByPassword, _: &mut Self::Context) -> Self::Result {
-        let OpenSessionByPassword { user_id, verified_hash, replaces } = open;
-        let (id, now, lifetime_ms) = (new_token(NO_PREFIX), now_ms(), self.settings.sessions.lifetime_ms());
-        let row = SessionRow {
-            id_hash: hash_token(&id),
-            user_id,
-            created_at: now,
-            last_used: now,
-            expires_at: now.saturating_add(lifetime_ms),
-            method: METHOD.to_owned(),
-        };
-        let stored = row.clone();
-        let prepare = move |directory: &Self| {
-            let mut ended = directory.snapshot.oldest_sessions(&stored.user_id, MOST_SESSIONS - 1);
-            ended.extend(replaces);
-            Ok(move |c: &mut Connection| {
-                write_transaction(c, |c| {
-                    users::note_sign_in(c, &stored.user_id, now)?;
-                    unchanged(c, &stored.user_id, Some(&verified_hash))?;
-                    ended.iter().try_for_each(|hash| sessions::remove(c, hash))?;
-                    sessions::insert(c, &stored)?;
-                    Ok(ended)
-                })
-            })
-        };
-        self.change(prepare, refused, move |directory, ended: Vec<String>| {
-            ended.iter().for_each(|hash| directory.snapshot.remove_session(hash));
-            directory.snapshot.note_sign_in(&row.user_id, now);
-            directory.snapshot.put_session(row);
-            OpenedSession { id, lifetime_s: lifetime_ms / 1000 }
-        })
-    }
 }
 
 impl Handler<ReplacePassword> for Directory {
@@ -92,7 +38,7 @@ impl Handler<ReplacePassword> for Directory {
                 })
             })
         };
-        self.change(prepare, refused, move |directory, row: UserRow| {
+        self.change(prepare, when_missing(Error::WrongPassword), move |directory, row: UserRow| {
             directory.snapshot.put_user(row);
             directory.snapshot.remove_sessions_of(&user_id, keep_session.as_deref());
         })
@@ -105,18 +51,11 @@ fn unchanged(c: &mut Connection, user_id: &str, verified_hash: Option<&str>) -> 
     if user.active && user.password_hash.as_deref() == verified_hash { Ok(user) } else { Err(StoreError::Missing) }
 }
 
-fn refused(error: StoreError) -> Error {
-    match error {
-        StoreError::Missing => Error::WrongPassword,
-        other => other.into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::config::TunnelConfig;
     use crate::http::AppState;
-    use crate::identity::directory::Ping;
+    use crate::identity::directory::{OpenSession, Ping, Proof};
     use crate::server::tests::{plan, start_tree};
     use crate::store::testing::{TestDatabase, database, user};
 
@@ -132,12 +71,9 @@ mod tests {
         (state, database)
     }
 
-    fn open(verified_hash: &str) -> OpenSessionByPassword {
-        OpenSessionByPassword {
-            user_id: user("alice").id,
-            verified_hash: verified_hash.into(),
-            replaces: Some("earlier".into()),
-        }
+    fn open(verified_hash: &str) -> OpenSession {
+        let proof = Proof::Password { verified_hash: verified_hash.into() };
+        OpenSession { user_id: user("alice").id, proof, replaces: None }
     }
 
     fn replace(verified_hash: &str) -> ReplacePassword {

@@ -3,28 +3,38 @@
 use actix::prelude::*;
 
 use super::super::caller::Credential;
-use super::super::secrets::{hash_token, new_token};
-use super::Directory;
+use super::super::secrets::{NO_PREFIX, hash_token, new_token};
+use super::{Directory, when_missing};
 use crate::clock::now_ms;
 use crate::error::Error;
-use crate::store::models::SessionRow;
-use crate::store::{StoreError, sessions, tokens, users, write_transaction};
+use crate::store::models::{SessionRow, UserRow};
+use crate::store::{Connection, StoreError, sessions, tokens, users, write_transaction};
 
 /// One person has at most so many sessions; the one that was used longest ago gives way.
-pub(super) const MOST_SESSIONS: usize = 50;
+const MOST_SESSIONS: usize = 50;
 const NOT_ACTIVE: &str = "this account is gone or not active";
-/// What a session's id begins with: nothing that tells its kind, since it is only ever in a cookie.
-pub(super) const NO_PREFIX: &str = "";
 /// A use is news when the last one that is known is older than this, in milliseconds.
-pub const USE_STEP_MS: i64 = 60_000;
+const USE_STEP_MS: i64 = 60_000;
 
-/// Somebody has proved who they are: begin a session.
+/// Somebody has proved who they are: begin a session. Refused if the proof is void or the account not active by now.
 #[derive(Message)]
 #[rtype(result = "Result<OpenedSession, Error>")]
 pub struct OpenSession {
     pub user_id: String,
-    /// `password`, or the name of an OpenID provider.
-    pub method: String,
+    pub proof: Proof,
+    /// The hash of the session's id that the browser had until now; it ends.
+    pub replaces: Option<String>,
+}
+
+/// What somebody has proved.
+pub enum Proof {
+    /// A password. While it was verified another program may have changed it: then it is void.
+    Password {
+        /// The hash that it was compared with.
+        verified_hash: String,
+    },
+    /// To be whom the OpenID provider of this name knows.
+    Provider(String),
 }
 
 /// A session that has begun.
@@ -59,43 +69,59 @@ pub fn use_is_news(last: Option<i64>, now: i64) -> bool {
     last.is_none_or(|last| now.saturating_sub(last) >= USE_STEP_MS)
 }
 
+impl Proof {
+    /// How a session began, as it is stored.
+    fn method(&self) -> String {
+        match self {
+            Self::Password { .. } => "password".to_owned(),
+            Self::Provider(name) => name.clone(),
+        }
+    }
+
+    fn holds_for(&self, user: &UserRow) -> bool {
+        match self {
+            Self::Password { verified_hash } => user.password_hash.as_ref() == Some(verified_hash),
+            Self::Provider(_) => true,
+        }
+    }
+
+    fn refused(&self) -> Error {
+        match self {
+            Self::Password { .. } => Error::WrongPassword,
+            Self::Provider(_) => Error::Unauthenticated(NOT_ACTIVE),
+        }
+    }
+}
+
+#[cfg(test)]
+impl OpenSession {
+    /// Of somebody whom a provider knows.
+    pub fn for_tests(user_id: &str) -> Self {
+        Self { user_id: user_id.to_owned(), proof: Proof::Provider("corp".into()), replaces: None }
+    }
+}
+
 impl Handler<OpenSession> for Directory {
     type Result = ResponseActFuture<Self, Result<OpenedSession, Error>>;
 
-    fn handle(&mut self, OpenSession { user_id, method }: OpenSession, _: &mut Self::Context) -> Self::Result {
-        let (id, now) = (new_token(NO_PREFIX), now_ms());
-        let lifetime_ms = self.settings.sessions.lifetime_ms();
+    fn handle(&mut self, OpenSession { user_id, proof, replaces }: OpenSession, _: &mut Self::Context) -> Self::Result {
+        let (id, now, lifetime_ms) = (new_token(NO_PREFIX), now_ms(), self.settings.sessions.lifetime_ms());
         let row = SessionRow {
             id_hash: hash_token(&id),
-            user_id: user_id.clone(),
+            user_id,
             created_at: now,
             last_used: now,
             expires_at: now.saturating_add(lifetime_ms),
-            method,
+            method: proof.method(),
         };
-        let stored = row.clone();
+        let (stored, refusal) = (row.clone(), proof.refused());
         let prepare = move |directory: &Self| {
-            // It may have changed while the password was compared.
-            if !directory.user(&user_id).is_ok_and(|user| user.active) {
-                return Err(Error::Unauthenticated(NOT_ACTIVE));
-            }
-            let surplus = directory.snapshot.oldest_sessions(&user_id, MOST_SESSIONS - 1);
-            let work = move |c: &mut crate::store::Connection| {
-                write_transaction(c, |c| {
-                    surplus.iter().try_for_each(|hash| sessions::remove(c, hash))?;
-                    sessions::insert(c, &stored)?;
-                    users::note_sign_in(c, &stored.user_id, now)?;
-                    Ok(surplus)
-                })
-            };
-            Ok(work)
+            let mut ended = directory.snapshot.oldest_sessions(&stored.user_id, MOST_SESSIONS - 1);
+            ended.extend(replaces);
+            Ok(move |c: &mut Connection| write_transaction(c, |c| begin(c, &stored, &proof, &ended).map(|()| ended)))
         };
-        let failed = |error| match error {
-            StoreError::Missing => Error::Unauthenticated(NOT_ACTIVE),
-            other => other.into(),
-        };
-        self.change(prepare, failed, move |directory, surplus: Vec<String>| {
-            surplus.iter().for_each(|hash| directory.snapshot.remove_session(hash));
+        self.change(prepare, when_missing(refusal), move |directory, ended: Vec<String>| {
+            ended.iter().for_each(|hash| directory.snapshot.remove_session(hash));
             directory.snapshot.note_sign_in(&row.user_id, now);
             directory.snapshot.put_session(row);
             OpenedSession { id, lifetime_s: lifetime_ms / 1000 }
@@ -103,12 +129,23 @@ impl Handler<OpenSession> for Directory {
     }
 }
 
+/// Store a session in place of others. `Missing` if the account is not active or the proof void.
+fn begin(c: &mut Connection, session: &SessionRow, proof: &Proof, ended: &[String]) -> Result<(), StoreError> {
+    let user = users::get(c, &session.user_id)?;
+    if !user.active || !proof.holds_for(&user) {
+        return Err(StoreError::Missing);
+    }
+    ended.iter().try_for_each(|hash| sessions::remove(c, hash))?;
+    sessions::insert(c, session)?;
+    users::note_sign_in(c, &session.user_id, session.created_at)
+}
+
 impl Handler<CloseSession> for Directory {
     type Result = ResponseActFuture<Self, Result<(), Error>>;
 
     fn handle(&mut self, CloseSession(hash): CloseSession, _: &mut Self::Context) -> Self::Result {
         let stored = hash.clone();
-        let prepare = move |_: &Self| Ok(move |c: &mut crate::store::Connection| sessions::remove(c, &stored));
+        let prepare = move |_: &Self| Ok(move |c: &mut Connection| sessions::remove(c, &stored));
         self.change(prepare, Error::from, move |directory, ()| directory.snapshot.remove_session(&hash))
     }
 }
@@ -118,9 +155,7 @@ impl Handler<CloseSessions> for Directory {
 
     fn handle(&mut self, CloseSessions { user_id, except }: CloseSessions, _: &mut Self::Context) -> Self::Result {
         let (user, kept) = (user_id.clone(), except.clone());
-        let prepare = move |_: &Self| {
-            Ok(move |c: &mut crate::store::Connection| sessions::remove_of_user(c, &user, kept.as_deref()))
-        };
+        let prepare = move |_: &Self| Ok(move |c: &mut Connection| sessions::remove_of_user(c, &user, kept.as_deref()));
         self.change(prepare, Error::from, move |directory, ()| {
             directory.snapshot.remove_sessions_of(&user_id, except.as_deref());
         })
@@ -159,7 +194,7 @@ impl Directory {
         let used_before = now.saturating_sub(self.settings.sessions.idle_ms());
         let prepare = move |directory: &Self| {
             let uses: Vec<(Credential, i64)> = directory.uses.iter().map(|(used, at)| (used.clone(), *at)).collect();
-            Ok(move |c: &mut crate::store::Connection| {
+            Ok(move |c: &mut Connection| {
                 write_transaction(c, |c| {
                     // First, or a session would be removed whose use only this program knows of.
                     write_uses(c, &uses)?;
@@ -178,7 +213,7 @@ impl Directory {
     }
 }
 
-fn write_uses(c: &mut crate::store::Connection, uses: &[(Credential, i64)]) -> Result<(), StoreError> {
+fn write_uses(c: &mut Connection, uses: &[(Credential, i64)]) -> Result<(), StoreError> {
     uses.iter().try_for_each(|(used, at)| match used {
         Credential::Session(hash) => sessions::note_used(c, hash, *at),
         Credential::Token(hash) => tokens::note_used(c, hash, *at),

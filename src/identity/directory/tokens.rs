@@ -3,15 +3,15 @@
 use actix::prelude::*;
 
 use super::super::limits::{self, Limited};
+use super::super::news::{Event, Subject};
 use super::super::scopes::ScopeSet;
 use super::super::secrets::{API_TOKEN, hash_token, new_token};
-use super::Directory;
+use super::{Directory, when_missing};
 use crate::clock::now_ms;
 use crate::error::Error;
-use crate::events::{Event, Subject};
 use crate::store::models::TokenRow;
 use crate::store::values::new_id;
-use crate::store::{StoreError, tokens};
+use crate::store::{Connection, tokens};
 
 /// Make a token. The policy was asked before.
 #[derive(Message)]
@@ -60,7 +60,7 @@ impl Handler<CreateToken> for Directory {
             let live = |token: &&std::sync::Arc<TokenRow>| token.expires_at.is_none_or(|end| now < end);
             let present = directory.snapshot.tokens_of(&stored.user_id).filter(live).count();
             limits::check(Limited::Tokens, limits.tokens, present)?;
-            Ok(move |c: &mut crate::store::Connection| tokens::insert(c, &stored))
+            Ok(move |c: &mut Connection| tokens::insert(c, &stored))
         };
         self.change(prepare, Error::from, move |directory, ()| {
             directory.snapshot.put_token(row.clone());
@@ -75,12 +75,8 @@ impl Handler<RevokeToken> for Directory {
 
     fn handle(&mut self, RevokeToken(id): RevokeToken, _: &mut Self::Context) -> Self::Result {
         let (stored, unknown) = (id.clone(), id.clone());
-        let prepare = move |_: &Self| Ok(move |c: &mut crate::store::Connection| tokens::remove(c, &stored));
-        let failed = |error| match error {
-            StoreError::Missing => Error::TokenUnknown(unknown),
-            other => other.into(),
-        };
-        self.change(prepare, failed, move |directory, ()| {
+        let prepare = move |_: &Self| Ok(move |c: &mut Connection| tokens::remove(c, &stored));
+        self.change(prepare, when_missing(Error::TokenUnknown(unknown)), move |directory, ()| {
             let Some(row) = directory.snapshot.token_by_id(&id).cloned() else { return };
             directory.snapshot.remove_token(&row.token_hash);
             directory.publish_token("token.deleted", &row);
@@ -91,6 +87,6 @@ impl Handler<RevokeToken> for Directory {
 impl Directory {
     fn publish_token(&self, name: &'static str, row: &TokenRow) {
         let subject = Subject::Token { owner_id: row.user_id.clone(), scopes: ScopeSet::of_row(&row.scopes) };
-        self.events.publish(Event::new(name, &row.id, subject));
+        (self.announce)(Event::new(name, &row.id, subject));
     }
 }

@@ -2,15 +2,15 @@
 
 use actix::prelude::*;
 
+use super::super::news::{Event, Subject};
 use super::super::role::Role;
-use super::Directory;
+use super::{Directory, when_missing};
 use crate::clock::now_ms;
 use crate::config::Limits;
 use crate::error::Error;
-use crate::events::{Event, Subject};
-use crate::store::models::UserRow;
+use crate::store::models::{OwnLimits, UserRow};
 use crate::store::values::new_id;
-use crate::store::{StoreError, sessions, users, write_transaction};
+use crate::store::{Connection, StoreError, sessions, users, write_transaction};
 
 /// An account that is wanted. Its name was checked.
 #[derive(Debug, Clone)]
@@ -22,10 +22,7 @@ pub struct NewUser {
     /// None: no sign-in by password.
     pub password_hash: Option<String>,
     pub active: bool,
-    pub max_tunnels: Option<i32>,
-    pub max_desktops: Option<i32>,
-    pub max_agents: Option<i32>,
-    pub max_tokens: Option<i32>,
+    pub limits: OwnLimits,
 }
 
 /// What a change of an account changes: None leaves a field; `Some(None)` clears it.
@@ -59,17 +56,15 @@ pub struct ChangeUser {
 #[rtype(result = "Result<(), Error>")]
 pub struct DeleteUser(pub String);
 
-/// Give an account another password and end its sessions, but for one.
-#[derive(Message)]
-#[rtype(result = "Result<(), Error>")]
-pub struct SetPassword {
-    pub user_id: String,
-    pub password_hash: String,
-    pub keep_session: Option<String>,
-}
-
 impl NewUser {
-    pub(super) fn into_row(self) -> UserRow {
+    /// Nothing but a name and a role.
+    pub fn named(username: String, role: Role) -> Self {
+        let (display_name, email, password_hash, limits) = (None, None, None, OwnLimits::default());
+        Self { username, display_name, email, role, password_hash, active: true, limits }
+    }
+
+    /// The row of a new account with an id of its own.
+    pub fn into_row(self) -> UserRow {
         UserRow {
             id: new_id(),
             username: self.username,
@@ -80,10 +75,7 @@ impl NewUser {
             active: self.active,
             created_at: now_ms(),
             last_sign_in: None,
-            max_tunnels: self.max_tunnels,
-            max_desktops: self.max_desktops,
-            max_agents: self.max_agents,
-            max_tokens: self.max_tokens,
+            limits: self.limits,
         }
     }
 }
@@ -96,10 +88,12 @@ impl UserChanges {
             role: self.role.map_or(row.role, |role| role.as_str().to_owned()),
             active: self.active.unwrap_or(row.active),
             password_hash: self.password_hash.or(row.password_hash),
-            max_tunnels: self.max_tunnels.unwrap_or(row.max_tunnels),
-            max_desktops: self.max_desktops.unwrap_or(row.max_desktops),
-            max_agents: self.max_agents.unwrap_or(row.max_agents),
-            max_tokens: self.max_tokens.unwrap_or(row.max_tokens),
+            limits: OwnLimits {
+                max_tunnels: self.max_tunnels.unwrap_or(row.limits.max_tunnels),
+                max_desktops: self.max_desktops.unwrap_or(row.limits.max_desktops),
+                max_agents: self.max_agents.unwrap_or(row.limits.max_agents),
+                max_tokens: self.max_tokens.unwrap_or(row.limits.max_tokens),
+            },
             ..row
         }
     }
@@ -122,7 +116,7 @@ impl Directory {
     }
 
     pub(super) fn publish_user(&self, name: &'static str, row: &UserRow) {
-        self.events.publish(Event::new(name, &row.id, Subject::User { user_id: row.id.clone() }));
+        (self.announce)(Event::new(name, &row.id, Subject::User { user_id: row.id.clone() }));
     }
 }
 
@@ -136,7 +130,7 @@ impl Handler<CreateUser> for Directory {
     fn handle(&mut self, CreateUser(new): CreateUser, _: &mut Self::Context) -> Self::Result {
         let row = new.into_row();
         let (stored, taken) = (row.clone(), row.username.clone());
-        let prepare = move |_: &Self| Ok(move |c: &mut crate::store::Connection| users::insert(c, &stored));
+        let prepare = move |_: &Self| Ok(move |c: &mut Connection| users::insert(c, &stored));
         let failed = |error| match error {
             StoreError::Duplicate(_) => Error::UserExists(taken),
             other => other.into(),
@@ -159,7 +153,7 @@ impl Handler<ChangeUser> for Directory {
             if directory.is_last_admin(before) && !is_admin(&changes.clone().apply(before.clone())) {
                 return Err(Error::LastAdmin);
             }
-            Ok(move |c: &mut crate::store::Connection| {
+            Ok(move |c: &mut Connection| {
                 write_transaction(c, |c| {
                     // Not what is known here: another program may have changed the password a moment ago.
                     let row = changes.apply(users::get(c, &user_id)?);
@@ -173,18 +167,18 @@ impl Handler<ChangeUser> for Directory {
                 })
             })
         };
-        let failed = |error| match error {
-            StoreError::Missing => Error::UserUnknown(unknown),
-            other => other.into(),
-        };
-        self.change(prepare, failed, |directory, (row, sign_out): (UserRow, bool)| {
-            directory.snapshot.put_user(row.clone());
-            if sign_out {
-                directory.snapshot.remove_sessions_of(&row.id, None);
-            }
-            directory.publish_user("user.changed", &row);
-            row
-        })
+        self.change(
+            prepare,
+            when_missing(Error::UserUnknown(unknown)),
+            |directory, (row, sign_out): (UserRow, bool)| {
+                directory.snapshot.put_user(row.clone());
+                if sign_out {
+                    directory.snapshot.remove_sessions_of(&row.id, None);
+                }
+                directory.publish_user("user.changed", &row);
+                row
+            },
+        )
     }
 }
 
@@ -198,7 +192,7 @@ impl Handler<DeleteUser> for Directory {
             if directory.is_last_admin(row) {
                 return Err(Error::LastAdmin);
             }
-            Ok(move |c: &mut crate::store::Connection| users::remove(c, &id))
+            Ok(move |c: &mut Connection| users::remove(c, &id))
         };
         let failed = {
             let id = user_id.clone();
@@ -212,33 +206,6 @@ impl Handler<DeleteUser> for Directory {
             let Some(row) = directory.snapshot.user(&user_id).cloned() else { return };
             directory.snapshot.remove_user(&user_id);
             directory.publish_user("user.deleted", &row);
-        })
-    }
-}
-
-impl Handler<SetPassword> for Directory {
-    type Result = ResponseActFuture<Self, Result<(), Error>>;
-
-    fn handle(&mut self, new: SetPassword, _: &mut Self::Context) -> Self::Result {
-        let SetPassword { user_id, password_hash, keep_session } = new;
-        let (id, unknown, kept) = (user_id.clone(), user_id.clone(), keep_session.clone());
-        let prepare = move |directory: &Self| {
-            directory.user(&id)?;
-            Ok(move |c: &mut crate::store::Connection| {
-                write_transaction(c, |c| {
-                    users::set_password_hash(c, &id, &password_hash)?;
-                    sessions::remove_of_user(c, &id, kept.as_deref())?;
-                    users::get(c, &id)
-                })
-            })
-        };
-        let failed = |error| match error {
-            StoreError::Missing => Error::UserUnknown(unknown),
-            other => other.into(),
-        };
-        self.change(prepare, failed, move |directory, row: UserRow| {
-            directory.snapshot.put_user(row);
-            directory.snapshot.remove_sessions_of(&user_id, keep_session.as_deref());
         })
     }
 }

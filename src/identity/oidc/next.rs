@@ -1,7 +1,7 @@
 //! Where a person goes after the sign-in: a path on this host and nothing else.
 
 /// The most bytes of such a path.
-pub const NEXT_LIMIT: usize = 2048;
+const NEXT_LIMIT: usize = 2048;
 
 /// Check a path that a browser is to be sent to, and make it fit for a `Location` header.
 ///

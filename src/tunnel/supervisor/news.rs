@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::TunnelSupervisor;
-use crate::events::{Event, Subject};
+use crate::identity::news::{Event, Subject};
 use crate::store::models::ProxyRow;
 
 impl TunnelSupervisor {

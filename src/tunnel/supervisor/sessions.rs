@@ -15,7 +15,7 @@ use crate::clock::now_ms;
 use crate::identity::Snapshot;
 use crate::identity::agents::may_connect;
 use crate::identity::policy::Decision;
-use crate::store::agents;
+use crate::store::{Connection, agents};
 use crate::supervision::{Cause, ChildDown};
 use crate::wire::codes::SessionClose;
 
@@ -107,7 +107,7 @@ impl TunnelSupervisor {
     fn note_seen(&self, login: &AgentLogin, ctx: &mut Context<Self>) {
         let (store, login) = (self.store.clone(), login.clone());
         let write = async move {
-            let note = move |c: &mut crate::store::Connection| {
+            let note = move |c: &mut Connection| {
                 agents::note_seen(c, &login.client_id, now_ms(), login.address.as_deref(), login.version.as_deref())
             };
             if let Err(error) = store.run(note).await {

@@ -3,10 +3,25 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::http::Request;
+use ureq::Body;
+use ureq::http::{Request, Response};
 
-/// No call may take longer, not even one that waits for a locked database.
-const CALL_LIMIT: Duration = Duration::from_secs(30);
+/// No call may take longer, not even one that waits for a locked database or whose turn comes late.
+const CALL_LIMIT: Duration = Duration::from_secs(60);
+
+/// What calls servers: any answer is one, and nothing is followed or kept.
+pub fn http() -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(CALL_LIMIT))
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        // Kept connections would show among the server's descriptors, which some tests count.
+        .max_idle_connections(0)
+        .build();
+    ureq::Agent::new_with_config(config)
+}
 
 #[derive(Clone)]
 pub struct Api {
@@ -25,19 +40,16 @@ pub struct Answer {
 
 impl Api {
     pub fn new(port: u16, token: Option<&str>) -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(CALL_LIMIT))
-            .proxy(None)
-            // Kept connections would show among the server's descriptors, which some tests count.
-            .max_idle_connections(0)
-            .build();
-        let token = token.map(str::to_owned);
-        Self { base: format!("http://127.0.0.1:{port}"), token, http: ureq::Agent::new_with_config(config) }
+        Self { base: format!("http://127.0.0.1:{port}"), token: token.map(str::to_owned), http: http() }
     }
 
     pub fn with_token(&self, token: Option<&str>) -> Self {
         Self { token: token.map(str::to_owned), ..self.clone() }
+    }
+
+    /// The token that it shows.
+    pub fn token(&self) -> &str {
+        self.token.as_deref().expect("it has one")
     }
 
     pub fn get(&self, path: &str) -> (u16, Value) {
@@ -67,12 +79,10 @@ impl Api {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let mut response = match body {
+        Answer::read(match body {
             Some((kind, text)) => self.http.run(request.header("content-type", kind).body(text.to_owned())?)?,
             None => self.http.run(request.body(())?)?,
-        };
-        let text = response.body_mut().read_to_string()?;
-        Ok(Answer { status: response.status().as_u16(), headers: response.headers().clone(), text })
+        })
     }
 
     /// The items of a list answer.
@@ -81,9 +91,27 @@ impl Api {
         assert_eq!(status, 200, "{path}: {answer}");
         answer["items"].as_array().unwrap_or_else(|| panic!("{path} is no list: {answer}")).clone()
     }
+
+    /// The id of the one token that this account has.
+    pub fn only_token_id(&self) -> String {
+        let tokens = self.items("/api/tokens");
+        assert_eq!(tokens.len(), 1, "{tokens:?}");
+        tokens[0]["id"].as_str().expect("an id").to_owned()
+    }
 }
 
 impl Answer {
+    pub fn read(mut response: Response<Body>) -> Result<Self, ureq::Error> {
+        let text = response.body_mut().read_to_string()?;
+        Ok(Self { status: response.status().as_u16(), headers: response.headers().clone(), text })
+    }
+
+    /// It is a problem document of this status and code.
+    pub fn assert_problem(&self, status: u16, code: &str) {
+        assert_eq!((self.status, self.json()["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
     }

@@ -1,15 +1,10 @@
 //! A browser that is signed in, as the dashboard's pages use it: a cookie, an Origin, JSON.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use ureq::http::Request;
 
 use super::Server;
-use super::api::Answer;
-
-/// No call may take longer, not even one whose turn comes late.
-const CALL_LIMIT: Duration = Duration::from_secs(60);
+use super::api::{Answer, http};
 
 #[derive(Clone)]
 pub struct Browser {
@@ -32,13 +27,7 @@ impl Browser {
 
     /// One that is not signed in.
     pub fn new(port: u16) -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(CALL_LIMIT))
-            .proxy(None)
-            .max_idle_connections(0)
-            .build();
-        Self { base: format!("http://127.0.0.1:{port}"), cookie: None, http: ureq::Agent::new_with_config(config) }
+        Self { base: format!("http://127.0.0.1:{port}"), cookie: None, http: http() }
     }
 
     /// Another one with this cookie, `name=value`.
@@ -87,9 +76,7 @@ impl Browser {
             "" => self.http.run(request.body(()).expect("a request")),
             text => self.http.run(request.body(text.to_owned()).expect("a request")),
         };
-        let mut response = sent.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-        let text = response.body_mut().read_to_string().expect("a text");
-        Answer { status: response.status().as_u16(), headers: response.headers().clone(), text }
+        sent.and_then(Answer::read).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 }
 

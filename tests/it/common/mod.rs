@@ -7,7 +7,6 @@ pub mod desktop;
 pub mod event_stream;
 pub mod mount;
 pub mod oidc;
-pub mod people;
 pub mod postgres;
 pub mod process;
 pub mod raw_ws;

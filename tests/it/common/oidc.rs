@@ -15,7 +15,7 @@ use super::{PYTHON, Server, wait_for};
 /// What the client is called at every provider.
 const CLIENT_ID: &str = "dockway";
 /// Where `scripts/test` installs what the provider is made of.
-const LIBRARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/oidc-provider");
+const LIBRARY: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../oidc-provider");
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oidc_provider.mjs");
 
 pub struct OidcProvider {
@@ -175,10 +175,8 @@ fn at_provider(browser: &mut Visitor, url: &str, form: &[(&str, &str)]) -> Strin
     panic!("the provider does not lead back, but to {url}");
 }
 
-/// Check that an answer is a problem.
+/// It is a problem document of this status and code that says `detail`.
 pub fn assert_problem(answer: &Answer, status: u16, code: &str, detail: &str) {
-    let problem = answer.json();
-    assert_eq!((answer.status, problem["code"].as_str()), (status, Some(code)), "{}", answer.text);
-    assert!(problem["detail"].as_str().is_some_and(|text| text.contains(detail)), "{detail}: {}", answer.text);
-    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    answer.assert_problem(status, code);
+    assert!(answer.json()["detail"].as_str().is_some_and(|text| text.contains(detail)), "{detail}: {}", answer.text);
 }

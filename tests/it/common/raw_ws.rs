@@ -33,6 +33,9 @@ pub enum Got {
     End,
 }
 
+/// A server pings every 15 s; what has not come between so many pings does not come.
+const MOST_PINGS: usize = 4;
+
 pub struct RawWs {
     reader: BufReader<TcpStream>,
     writer: Writer,
@@ -115,16 +118,17 @@ impl RawWs {
     }
 
     pub fn read(&mut self) -> Got {
-        loop {
+        for _ in 0..MOST_PINGS {
             let Ok((opcode, payload)) = self.read_message() else { return Got::End };
             match opcode {
                 TEXT => return Got::Text(String::from_utf8(payload).expect("text is UTF-8")),
                 BINARY => return Got::Binary(payload),
                 CLOSE => return Got::Close(payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code))),
-                PING => self.write(&[header(true, PONG, payload.len() as u64), payload].concat()),
-                _ => continue,
-            };
+                PING => drop(self.write(&[header(true, PONG, payload.len() as u64), payload].concat())),
+                _ => {}
+            }
         }
+        panic!("nothing comes but {MOST_PINGS} pings or pongs");
     }
 
     /// Read until a frame of this kind comes; its channel and payload.

@@ -178,7 +178,12 @@ impl Server {
 
     /// Where the account of this name is.
     pub fn user_path(&self, username: &str) -> String {
-        format!("/api/users/{}", self.account(username)["id"].as_str().expect("an id"))
+        format!("/api/users/{}", self.user_id(username))
+    }
+
+    /// The id of the account of this name.
+    pub fn user_id(&self, username: &str) -> String {
+        self.account(username)["id"].as_str().expect("an id").to_owned()
     }
 
     /// A token for an account, made on the command line and noticed by the server.
@@ -188,7 +193,7 @@ impl Server {
         let token = self.admin(args);
         let api = self.api().with_token(Some(&token));
         wait_for("the server notices the token", NOTICED_WITHIN, || {
-            (api.get("/api/tokens").0 == 200).then_some(token.clone())
+            (api.get("/api/me").0 == 200).then_some(token.clone())
         })
     }
 

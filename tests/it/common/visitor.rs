@@ -1,14 +1,11 @@
-//! A browser that visits several hosts: it keeps cookies for each host and port, and goes where it is sent when it is told to.
+//! A browser that visits several hosts: it keeps cookies for each host and port, and goes where it is sent when it is
+//! told to.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use ureq::http::{Request, Response};
 
-use super::api::Answer;
-
-/// Longer than the server waits for a provider.
-const CALL_LIMIT: Duration = Duration::from_secs(30);
+use super::api::{Answer, http};
 
 pub struct Visitor {
     http: ureq::Agent,
@@ -18,15 +15,7 @@ pub struct Visitor {
 
 impl Visitor {
     pub fn new() -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(CALL_LIMIT))
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .max_idle_connections(0)
-            .build();
-        Self { http: ureq::Agent::new_with_config(config), cookies: HashMap::new() }
+        Self { http: http(), cookies: HashMap::new() }
     }
 
     pub fn get(&mut self, url: &str) -> Answer {
@@ -55,10 +44,9 @@ impl Visitor {
             request = request.header("cookie", pairs.join("; "));
         }
         let request = request.body(body.to_owned()).expect("a request");
-        let mut response = self.http.run(request).unwrap_or_else(|error| panic!("{method} {url}: {error}"));
+        let response = self.http.run(request).unwrap_or_else(|error| panic!("{method} {url}: {error}"));
         self.keep_cookies(url, &response);
-        let text = response.body_mut().read_to_string().expect("a text");
-        Answer { status: response.status().as_u16(), headers: response.headers().clone(), text }
+        Answer::read(response).expect("a text")
     }
 
     fn keep_cookies<B>(&mut self, url: &str, response: &Response<B>) {

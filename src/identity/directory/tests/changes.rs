@@ -59,25 +59,13 @@ async fn a_change_keeps_what_another_program_changed_a_moment_ago() {
 async fn a_name_that_another_program_took_is_taken() {
     let rig = Rig::start(&["root"]).await;
     rig.database.store.run_now(|c| users::insert(c, &account("alice"))).unwrap();
-    let new = NewUser {
-        username: "alice".into(),
-        display_name: None,
-        email: None,
-        role: Role::User,
-        password_hash: None,
-        active: true,
-        max_tunnels: None,
-        max_desktops: None,
-        max_agents: None,
-        max_tokens: None,
-    };
-    assert_eq!(code(rig.tell(CreateUser(new)).await), "user_exists");
+    assert_eq!(code(rig.tell(CreateUser(NewUser::named("alice".into(), Role::User))).await), "user_exists");
     rig.until("the other alice", |snapshot| snapshot.user_named("alice").is_some()).await;
     // What is gone in the database is unknown, whatever is still published.
     rig.database.store.run_now(|c| users::remove(c, &id("alice"))).unwrap();
     let changes = UserChanges { active: Some(false), ..UserChanges::default() };
     assert_eq!(code(rig.tell(ChangeUser { user_id: id("alice"), changes }).await), "user_unknown");
-    assert_eq!(code(rig.tell(OpenSession { user_id: id("alice"), method: "x".into() }).await), "unauthenticated");
+    assert_eq!(code(rig.tell(OpenSession::for_tests(&id("alice"))).await), "unauthenticated");
 }
 
 #[actix::test]
@@ -102,7 +90,7 @@ async fn after_a_panic_the_same_is_published_and_changed() {
     let mut rig = Rig::start(&["root", "alice"]).await;
     let agent = super::super::EnrolAgent { client_id: "pc1".into(), owner_id: id("alice"), shared: true };
     rig.tell(agent).await.unwrap();
-    let opened = rig.tell(OpenSession { user_id: id("alice"), method: "password".into() }).await.unwrap();
+    let opened = rig.tell(OpenSession::for_tests(&id("alice"))).await.unwrap();
     let session = Credential::of_cookie(&opened.id);
     rig.tell(NoteUse(session.clone())).await;
     let seen = |rig: &Rig| {

@@ -14,7 +14,7 @@ const LIFETIME: i64 = 86_400_000;
 const MINUTE: i64 = 60_000;
 
 async fn open(rig: &Rig, name: &str) -> (String, Credential) {
-    let opened = rig.tell(OpenSession { user_id: id(name), method: "password".into() }).await.unwrap();
+    let opened = rig.tell(OpenSession::for_tests(&id(name))).await.unwrap();
     assert_eq!(opened.lifetime_s, LIFETIME / 1000);
     let credential = Credential::of_cookie(&opened.id);
     (opened.id, credential)

@@ -4,24 +4,19 @@ use futures_util::future::join;
 
 use super::super::{
     ChangeUser, CreateToken, CreateUser, DeleteUser, EnrolAgent, LinkIdentity, NewUser, OpenSession, ProvenIdentity,
-    SetPassword, SignInByProvider, UnlinkIdentity, UserChanges,
+    ReplacePassword, SignInByProvider, UnlinkIdentity, UserChanges,
 };
 use super::rig::{Rig, account, code, id};
 use crate::identity::{Credential, Role, ScopeSet};
 use crate::store::identities;
+use crate::store::models::OwnLimits;
 
 fn new_user(name: &str, role: Role) -> NewUser {
     NewUser {
-        username: name.into(),
         display_name: Some("Somebody".into()),
-        email: None,
-        role,
         password_hash: Some("hash".into()),
-        active: true,
-        max_tunnels: None,
-        max_desktops: Some(7),
-        max_agents: None,
-        max_tokens: None,
+        limits: OwnLimits { max_desktops: Some(7), ..OwnLimits::default() },
+        ..NewUser::named(name.into(), role)
     }
 }
 
@@ -38,7 +33,7 @@ fn inactive() -> UserChanges {
 }
 
 async fn signed_in(rig: &Rig, name: &str) -> Credential {
-    let opened = rig.tell(OpenSession { user_id: id(name), method: "password".into() }).await.unwrap();
+    let opened = rig.tell(OpenSession::for_tests(&id(name))).await.unwrap();
     Credential::of_cookie(&opened.id)
 }
 
@@ -54,7 +49,7 @@ async fn an_account_is_made_once_and_published_when_it_answers() {
     let rig = Rig::start(&["root"]).await;
     let made = rig.tell(CreateUser(new_user("alice", Role::User))).await.unwrap();
     assert_eq!(**rig.snapshot().user_named("alice").unwrap(), made);
-    assert_eq!((made.max_desktops, made.role.as_str()), (Some(7), "user"));
+    assert_eq!((made.limits.max_desktops, made.role.as_str()), (Some(7), "user"));
     assert_eq!(code(rig.tell(CreateUser(new_user("alice", Role::Admin))).await), "user_exists");
     assert_eq!(code(rig.tell(CreateUser(new_user("root", Role::Admin))).await), "user_exists");
     assert_eq!(rig.stored_users().len(), 2);
@@ -73,7 +68,7 @@ async fn a_change_touches_what_it_names() {
     };
     let changed = rig.tell(ChangeUser { user_id: made.id.clone(), changes }).await.unwrap();
     assert_eq!((changed.display_name, changed.email.as_deref()), (None, Some("alice@example.org")));
-    assert_eq!((changed.max_tunnels, changed.max_desktops), (Some(3), Some(7)));
+    assert_eq!((changed.limits.max_tunnels, changed.limits.max_desktops), (Some(3), Some(7)));
     assert_eq!((changed.password_hash, changed.active), (made.password_hash, true));
     assert_eq!(code(rig.tell(change("nobody", demoted())).await), "user_unknown");
     assert_agreed(&rig);
@@ -122,12 +117,12 @@ async fn who_may_not_sign_in_has_no_session_that_comes_back() {
     let (alice, bob) = (signed_in(&rig, "alice").await, signed_in(&rig, "bob").await);
     rig.tell(change("alice", inactive())).await.unwrap();
     assert_eq!((rig.name_at(&alice, 0), rig.name_at(&bob, 0)), (None, Some("bob".into())));
-    let again = rig.tell(OpenSession { user_id: id("alice"), method: "password".into() }).await;
+    let again = rig.tell(OpenSession::for_tests(&id("alice"))).await;
     assert_eq!(code(again), "unauthenticated");
     rig.tell(change("alice", UserChanges { active: Some(true), ..UserChanges::default() })).await.unwrap();
     assert_eq!(rig.name_at(&alice, 0), None);
     assert_eq!(rig.stored_sessions().len(), 1);
-    assert_eq!(code(rig.tell(OpenSession { user_id: "none".into(), method: "x".into() }).await), "unauthenticated");
+    assert_eq!(code(rig.tell(OpenSession::for_tests("none")).await), "unauthenticated");
 }
 
 #[actix::test]
@@ -135,19 +130,23 @@ async fn another_password_ends_sessions_but_one() {
     let rig = Rig::start(&["root", "alice"]).await;
     let (kept, other) = (signed_in(&rig, "alice").await, signed_in(&rig, "alice").await);
     let Credential::Session(hash) = &kept else { panic!("a session") };
-    let set = |keep_session| SetPassword { user_id: id("alice"), password_hash: "new".into(), keep_session };
-    rig.tell(set(Some(hash.clone()))).await.unwrap();
+    let replace = |verified_hash: Option<&str>, keep_session| ReplacePassword {
+        user_id: id("alice"),
+        verified_hash: verified_hash.map(str::to_owned),
+        password_hash: "new".into(),
+        keep_session,
+    };
+    assert_eq!(code(rig.tell(replace(Some("not hers"), None)).await), "wrong_password");
+    rig.tell(replace(None, Some(hash.clone()))).await.unwrap();
     assert_eq!((rig.name_at(&kept, 0), rig.name_at(&other, 0)), (Some("alice".into()), None));
     assert_eq!(rig.snapshot().user_named("alice").unwrap().password_hash.as_deref(), Some("new"));
-    rig.tell(set(None)).await.unwrap();
+    rig.tell(replace(Some("new"), None)).await.unwrap();
     assert_eq!(rig.name_at(&kept, 0), None);
 
     let third = signed_in(&rig, "alice").await;
     let by_admin = UserChanges { password_hash: Some("newer".into()), ..UserChanges::default() };
     rig.tell(change("alice", by_admin)).await.unwrap();
     assert_eq!((rig.name_at(&third, 0), rig.stored_sessions().len()), (None, 0));
-    let unknown = SetPassword { user_id: "none".into(), password_hash: "x".into(), keep_session: None };
-    assert_eq!(code(rig.tell(unknown).await), "user_unknown");
     assert_agreed(&rig);
 }
 
@@ -226,8 +225,8 @@ async fn links_are_made_once_and_the_only_way_in_stays() {
     rig.tell(link("alice", "other", "1")).await.unwrap();
     rig.tell(unlink("alice", "corp")).await.unwrap();
     assert_eq!(rig.snapshot().providers_of(&id("alice")), ["other"]);
-    let password = SetPassword { user_id: id("alice"), password_hash: "x".into(), keep_session: None };
-    rig.tell(password).await.unwrap();
+    let password = UserChanges { password_hash: Some("x".into()), ..UserChanges::default() };
+    rig.tell(change("alice", password)).await.unwrap();
     rig.tell(unlink("alice", "other")).await.unwrap();
     assert!(rig.database.store.run_now(identities::list).unwrap().is_empty());
 }
