@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 /// Where agents open their WebSocket unless the settings say otherwise.
 pub const DEFAULT_AGENT_PATH: &str = "/api/agent/ws";
@@ -24,6 +24,7 @@ pub struct Config {
     pub http: HttpConfig,
     pub data: DataConfig,
     pub tunnel: TunnelConfig,
+    pub desktop: DesktopConfig,
     pub identity: IdentityConfig,
 }
 
@@ -124,6 +125,36 @@ pub struct TunnelConfig {
     pub hold: Duration,
     /// How long a graceful stop lets channels finish, 10 s.
     pub drain: Duration,
+    /// Where desktops' networks are: no desktop uses a tunnel.
+    pub desktop_subnets: Ipv4Net,
+}
+
+/// How containers run and are reached.
+#[derive(Debug, Clone)]
+pub struct DesktopConfig {
+    /// Ports of the engine's host that desktops are published on.
+    pub ports: RangeInclusive<u16>,
+    pub reach: DesktopReach,
+    /// Each desktop has a /28 of it for a network of its own.
+    pub subnets: Ipv4Net,
+    /// The address that the engine publishes ports on; with a remote engine, its own.
+    pub publish: IpAddr,
+    /// How long pulling an image may take, 30 min.
+    pub pull_limit: Duration,
+    /// How long a container may take from its start to its first good answer, 2 min.
+    pub ready_limit: Duration,
+    /// `DOCKER_HOST`; None: the local socket.
+    pub engine: Option<String>,
+}
+
+/// How the server reaches a desktop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DesktopReach {
+    /// Through a port of the engine's host.
+    Port,
+    /// At the container's own address, without any port of the host.
+    Network,
 }
 
 /// Everything `dockway agent` can be told.
@@ -234,7 +265,24 @@ impl TunnelConfig {
     /// On the loopback, with these ports, and nobody waits long.
     pub fn for_tests(ports: RangeInclusive<u16>) -> Self {
         let (hold, drain) = (Duration::from_secs(60), Duration::from_secs(10));
-        Self { bind: [127, 0, 0, 1].into(), ports, hold, drain }
+        let desktop_subnets = DesktopConfig::for_tests().subnets;
+        Self { bind: [127, 0, 0, 1].into(), ports, hold, drain, desktop_subnets }
+    }
+}
+
+#[cfg(test)]
+impl DesktopConfig {
+    /// With an engine that is not there.
+    pub fn for_tests() -> Self {
+        Self {
+            ports: 7000..=8000,
+            reach: DesktopReach::Port,
+            subnets: Ipv4Net::new_assert([10, 213, 0, 0].into(), 16),
+            publish: [127, 0, 0, 1].into(),
+            pull_limit: Duration::from_secs(60),
+            ready_limit: Duration::from_secs(60),
+            engine: Some("unix:///nonexistent/engine.sock".into()),
+        }
     }
 }
 

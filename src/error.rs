@@ -74,6 +74,28 @@ pub enum Error {
     PortOutOfRange { port: u16, range: RangeInclusive<u16> },
     #[error("no port is free in the tunnel range {}-{}; delete a tunnel, or have the range widened", .0.start(), .0.end())]
     NoPortFree(RangeInclusive<u16>),
+    #[error("no desktop has the id `{0}`")]
+    DesktopUnknown(String),
+    #[error("there is no desktop type `{0}`; GET /api/desktop-types lists them")]
+    DesktopTypeUnknown(String),
+    #[error("the desktop type `{0}` is switched off; ask an administrator")]
+    DesktopTypeDisabled(String),
+    #[error("a desktop type called `{0}` exists already")]
+    DesktopTypeExists(String),
+    #[error("{desktops} desktop(s) are of the type `{name}`; delete them first, or switch the type off")]
+    DesktopTypeInUse { name: String, desktops: usize },
+    #[error("the desktop is {status}; wait until it is ready, or start it")]
+    DesktopNotReady { status: &'static str },
+    #[error("desktops of this type have no pictures")]
+    NoThumbnail,
+    #[error("the container engine cannot be used: {0}; try again later")]
+    EngineUnavailable(String),
+    #[error("only its owner may open a desktop: its pages would act with your rights here")]
+    OwnerOnly,
+    #[error("the desktop does not answer as it should: {0}")]
+    BadGateway(String),
+    #[error("the desktop does not answer in time: {0}")]
+    GatewayTimeout(String),
     #[error("{}", field_summary(.0))]
     Invalid(Vec<FieldError>),
     #[error("{0}")]
@@ -168,6 +190,17 @@ impl Error {
             Self::PortUnavailable { .. } => (StatusCode::CONFLICT, "port_unavailable"),
             Self::PortOutOfRange { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "port_out_of_range"),
             Self::NoPortFree(_) => (StatusCode::CONFLICT, "no_port_free"),
+            Self::DesktopUnknown(_) => (StatusCode::NOT_FOUND, "desktop_unknown"),
+            Self::DesktopTypeUnknown(_) => (StatusCode::NOT_FOUND, "desktop_type_unknown"),
+            Self::DesktopTypeDisabled(_) => (StatusCode::UNPROCESSABLE_ENTITY, "desktop_type_disabled"),
+            Self::DesktopTypeExists(_) => (StatusCode::CONFLICT, "desktop_type_exists"),
+            Self::DesktopTypeInUse { .. } => (StatusCode::CONFLICT, "desktop_type_in_use"),
+            Self::DesktopNotReady { .. } => (StatusCode::SERVICE_UNAVAILABLE, "desktop_not_ready"),
+            Self::NoThumbnail => (StatusCode::NOT_FOUND, "no_thumbnail"),
+            Self::EngineUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "engine_unavailable"),
+            Self::OwnerOnly => (StatusCode::FORBIDDEN, "owner_only"),
+            Self::BadGateway(_) => (StatusCode::BAD_GATEWAY, "bad_gateway"),
+            Self::GatewayTimeout(_) => (StatusCode::GATEWAY_TIMEOUT, "gateway_timeout"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
@@ -218,7 +251,7 @@ impl ResponseError for Error {
             Self::TooManyAttempts { retry_after_s } => {
                 answer.insert_header((header::RETRY_AFTER, retry_after_s.to_string()));
             }
-            Self::Unavailable(_) => {
+            Self::Unavailable(_) | Self::DesktopNotReady { .. } | Self::EngineUnavailable(_) => {
                 answer.insert_header((header::RETRY_AFTER, "2"));
             }
             _ => {}

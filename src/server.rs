@@ -12,16 +12,19 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::tree::{Plan, Root};
 use crate::config::{Config, DataConfig};
+use crate::desktop::{self, engine::docker::DockerEngine};
 use crate::http::{self, Settings};
+use crate::identity::directory;
 use crate::identity::first_start::{FIRST_ADMIN, ensure_admin};
-use crate::identity::{directory, secret_key};
-use crate::store::Store;
+use crate::store::{Store, containers};
 use crate::tunnel::commands::{Drain, Ping};
+use crate::vault::Vault;
 
 /// Connections that the kernel keeps for HTTP until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -32,13 +35,13 @@ const USAGE: u8 = 2;
 
 /// Run the server until SIGTERM or SIGINT.
 pub fn run(config: Config) -> ExitCode {
-    let (store, _lock) = match prepare(&config.data) {
+    let (store, vault, _lock) = match prepare(&config.data) {
         Ok(prepared) => prepared,
         Err(error) => return refuse(&*error),
     };
     crate::limits::raise_descriptors();
     actix::System::new().block_on(async move {
-        match serve(config, store).await {
+        match serve(config, store, vault).await {
             Ok(code) => code,
             Err(error) => refuse(&error),
         }
@@ -46,14 +49,14 @@ pub fn run(config: Config) -> ExitCode {
 }
 
 /// What has to be there before the tree starts: the database, this server's claim on it, the key, an account.
-fn prepare(data: &DataConfig) -> Result<(Store, File), Box<dyn std::error::Error>> {
+fn prepare(data: &DataConfig) -> Result<(Store, Vault, File), Box<dyn std::error::Error>> {
     let store = Store::open(&data.database_url)?;
     let lock = claim(&data.data_dir)?;
-    secret_key::ensure(&data.secret_key_file)?;
+    let vault = Vault::open(&data.secret_key_file, &store.run_now(containers::sealed)?)?;
     if let Some(password) = ensure_admin(&store, data.admin_password.as_ref())? {
         eprintln!("first start: sign in as `{FIRST_ADMIN}` with the password {password}");
     }
-    Ok((store, lock))
+    Ok((store, vault, lock))
 }
 
 /// Two servers on one database would bind the same ports and store the same counters. The lock ends with the process.
@@ -75,7 +78,7 @@ fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-async fn serve(config: Config, store: Store) -> io::Result<ExitCode> {
+async fn serve(config: Config, store: Store, vault: Vault) -> io::Result<ExitCode> {
     let address = config.http.listen;
     let listener = listen(address).map_err(|error| io::Error::other(format!("cannot listen on {address}: {error}")))?;
     let address = listener.local_addr()?;
@@ -86,15 +89,27 @@ async fn serve(config: Config, store: Store) -> io::Result<ExitCode> {
         public_url: config.http.public_url,
         trusted_proxies: config.http.trusted_proxies,
         limits: config.identity.limits,
+        desktop_subnets: config.desktop.subnets,
     };
+    let engine = DockerEngine::new(config.desktop.engine.as_deref())
+        .map_err(|error| io::Error::other(format!("DOCKER_HOST: {error}")))?;
     if !config.identity.oidc.is_empty() && public_url.is_none() {
         tracing::warn!("sign-in providers need --public-url: without it they are told whatever Host a request names");
     }
-    let plan = Plan { store, tunnel: config.tunnel, identity: config.identity, http: settings };
+    let plan = Plan {
+        store,
+        tunnel: config.tunnel,
+        desktop: config.desktop,
+        vault,
+        engine: Arc::new(engine),
+        identity: config.identity,
+        http: settings,
+    };
     let (state, mut failed) = Root::start_tree(plan);
     // Answered when the accounts and tunnels have been read from the database and the tunnels listen.
     let _ = state.tell(directory::Ping).await;
     let _ = state.ask(Ping).await;
+    let _ = state.ask_desktops(desktop::commands::Ping).await;
     let tunnels = state.tunnels.clone();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let server = http::serve(listener, state, workers)?;

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::file::{FileConfig, Limit};
 use super::{
-    AgentConfig, AgentProtocol, Config, ConfigError, DEFAULT_AGENT_PATH, DataConfig, Environment, HttpConfig,
-    IdentityConfig, Limits, LogConfig, LogFormat, OidcProvider, RoleLimits, SessionConfig, TunnelConfig, oidc, parse,
-    process_environment, secret_from,
+    AgentConfig, AgentProtocol, Config, ConfigError, DEFAULT_AGENT_PATH, DataConfig, DesktopConfig, DesktopReach,
+    Environment, HttpConfig, IdentityConfig, Limits, LogConfig, LogFormat, OidcProvider, RoleLimits, SessionConfig,
+    TunnelConfig, oidc, parse, process_environment, secret_from,
 };
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -25,6 +25,11 @@ const DEFAULT_TUNNEL_HOLD: Duration = Duration::from_secs(10);
 const DEFAULT_SESSION_IDLE: Duration = Duration::from_secs(12 * 3600);
 const DEFAULT_SESSION_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
+const DEFAULT_DESKTOP_PORTS: RangeInclusive<u16> = 7000..=8000;
+const DEFAULT_DESKTOP_SUBNETS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 213, 0, 0), 16);
+const DEFAULT_DESKTOP_PUBLISH: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const DEFAULT_PULL_LIMIT: Duration = Duration::from_secs(30 * 60);
+const DEFAULT_READY_LIMIT: Duration = Duration::from_secs(2 * 60);
 const DEFAULT_LOG: &str = "info";
 const QUIET_LOG: &str = "warn";
 
@@ -96,6 +101,9 @@ pub struct ServeArgs {
 
     // What has a heading comes after all that has none: a heading holds for what follows.
     #[command(flatten)]
+    desktops: DesktopArgs,
+
+    #[command(flatten)]
     people: PeopleArgs,
 
     #[command(flatten)]
@@ -103,6 +111,51 @@ pub struct ServeArgs {
 
     #[command(flatten)]
     log: LogArgs,
+}
+
+/// How container desktops run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Desktops")]
+pub struct DesktopArgs {
+    /// The ports of the engine's host that desktops are published on [default: 7000-8000]
+    #[arg(long, env = "DOCKWAY_DESKTOP_PORTS", value_name = "FIRST-LAST", value_parser = PortRange::parse)]
+    desktop_ports: Option<PortRange>,
+
+    /// How desktops are reached: through a port of the engine's host, or at the container's own address, for a server
+    /// that runs in a container itself [default: port]
+    #[arg(long, env = "DOCKWAY_DESKTOP_REACH", value_enum)]
+    desktop_reach: Option<DesktopReach>,
+
+    /// Where desktops get their networks from, a /28 each [default: 10.213.0.0/16]
+    #[arg(long, env = "DOCKWAY_DESKTOP_SUBNETS", value_name = "NETWORK", value_parser = parse::subnets)]
+    desktop_subnets: Option<Ipv4Net>,
+
+    /// The address that desktops are published on; for a remote engine, its address [default: 127.0.0.1]
+    #[arg(long, env = "DOCKWAY_DESKTOP_PUBLISH", value_name = "ADDRESS")]
+    desktop_publish: Option<IpAddr>,
+
+    /// How long pulling a desktop's image may take [default: 30m]
+    #[arg(long, env = "DOCKWAY_DESKTOP_PULL_LIMIT", value_name = "TIME", value_parser = parse::duration)]
+    desktop_pull_limit: Option<Duration>,
+
+    /// How long a desktop may take from its start until it answers [default: 2m]
+    #[arg(long, env = "DOCKWAY_DESKTOP_READY_LIMIT", value_name = "TIME", value_parser = parse::duration)]
+    desktop_ready_limit: Option<Duration>,
+}
+
+impl DesktopArgs {
+    fn merge(self, file: &FileConfig, environment: Environment<'_>) -> DesktopConfig {
+        let ports = self.desktop_ports.map(|PortRange(range)| range).or(file.desktop_ports.clone());
+        DesktopConfig {
+            ports: ports.unwrap_or(DEFAULT_DESKTOP_PORTS),
+            reach: self.desktop_reach.or(file.desktop_reach).unwrap_or(DesktopReach::Port),
+            subnets: self.desktop_subnets.or(file.desktop_subnets).unwrap_or(DEFAULT_DESKTOP_SUBNETS),
+            publish: self.desktop_publish.or(file.desktop_publish).unwrap_or(DEFAULT_DESKTOP_PUBLISH),
+            pull_limit: self.desktop_pull_limit.or(file.desktop_pull_limit).unwrap_or(DEFAULT_PULL_LIMIT),
+            ready_limit: self.desktop_ready_limit.or(file.desktop_ready_limit).unwrap_or(DEFAULT_READY_LIMIT),
+            engine: environment("DOCKER_HOST").filter(|host| !host.is_empty()),
+        }
+    }
 }
 
 /// How long people stay signed in, and how much one person may have.
@@ -260,6 +313,7 @@ impl ServeArgs {
         let data = self.data.merge(&file)?;
         let providers = oidc::providers(file.oidc.clone(), environment)?;
         let identity = self.people.merge(&file, providers);
+        let desktop = self.desktops.merge(&file, environment);
         let http = HttpConfig {
             listen: self.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             public_url: self.public_url.map_or(file.public_url, |PublicUrl(url)| url),
@@ -275,6 +329,7 @@ impl ServeArgs {
                 .unwrap_or(DEFAULT_TUNNEL_PORTS),
             hold: self.tunnel_hold.or(file.tunnel_hold).unwrap_or(DEFAULT_TUNNEL_HOLD),
             drain: self.drain.or(file.drain).unwrap_or(DEFAULT_DRAIN),
+            desktop_subnets: desktop.subnets,
         };
         let given = secret_from(
             "--admin-password-file",
@@ -290,7 +345,7 @@ impl ServeArgs {
         let secret_key_file = self.secret_key_file.or(file.secret_key_file).unwrap_or(default_key);
         let DataLocation { data_dir, database_url } = data;
         let data = DataConfig { data_dir, database_url, secret_key_file, admin_password };
-        Ok((Config { http, data, tunnel, identity }, log))
+        Ok((Config { http, data, tunnel, desktop, identity }, log))
     }
 }
 

@@ -5,12 +5,12 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use super::oidc::OidcTable;
-use super::{ConfigError, LogFormat, parse, read_file};
+use super::{ConfigError, DesktopReach, LogFormat, parse, read_file};
 
 /// What the file says. A path in it is taken from the working directory, like one on the command line.
 #[derive(Debug, Default, Deserialize)]
@@ -32,6 +32,16 @@ pub struct FileConfig {
     pub tunnel_hold: Option<Duration>,
     #[serde(deserialize_with = "seconds")]
     pub drain: Option<Duration>,
+    #[serde(deserialize_with = "port_range")]
+    pub desktop_ports: Option<RangeInclusive<u16>>,
+    pub desktop_reach: Option<DesktopReach>,
+    #[serde(deserialize_with = "subnets")]
+    pub desktop_subnets: Option<Ipv4Net>,
+    pub desktop_publish: Option<IpAddr>,
+    #[serde(deserialize_with = "duration")]
+    pub desktop_pull_limit: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    pub desktop_ready_limit: Option<Duration>,
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Option<Vec<IpNet>>,
     #[serde(deserialize_with = "duration")]
@@ -92,6 +102,10 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     text(deserializer, parse::duration)
+}
+
+fn subnets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ipv4Net>, D::Error> {
+    text(deserializer, parse::subnets)
 }
 
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<IpNet>>, D::Error> {

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 /// The longest time that a setting in seconds takes.
 const LONGEST_S: u64 = 3600;
@@ -128,6 +128,18 @@ pub fn network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
     parsed.map(|network| network.trunc()).map_err(|_| format!("`{text}` is no address and no network like 10.0.0.0/8"))
+}
+
+/// The bits of a desktop's own network: 14 addresses, of which the engine takes one.
+pub const DESKTOP_PREFIX: u8 = 28;
+
+/// A network that holds at least one desktop's.
+pub fn subnets(text: &str) -> Result<Ipv4Net, String> {
+    let network = text.trim().parse::<Ipv4Net>().map_err(|_| format!("`{text}` is no network like 10.213.0.0/16"))?;
+    if network.prefix_len() > DESKTOP_PREFIX {
+        return Err(format!("each desktop needs a /{DESKTOP_PREFIX}; write a network that holds some of them"));
+    }
+    Ok(network.trunc())
 }
 
 #[cfg(test)]

@@ -76,6 +76,7 @@ impl Authorized {
             match denied {
                 Denied::Hidden => unknown(),
                 Denied::SignIn => Error::Unauthenticated(NOTHING_SHOWN),
+                Denied::OwnerOnly => Error::OwnerOnly,
                 other => Error::Forbidden(other.to_string()),
             }
         })

@@ -127,6 +127,7 @@ mod tests {
             public_url: public_url.map(str::to_owned),
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()],
             limits: RoleLimits { user: limits, admin: limits },
+            desktop_subnets: "10.213.0.0/16".parse().unwrap(),
         }
     }
 

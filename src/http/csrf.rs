@@ -99,6 +99,7 @@ mod tests {
             public_url: (!public_url.is_empty()).then(|| public_url.to_owned()),
             trusted_proxies: Vec::new(),
             limits: RoleLimits { user: limits, admin: limits },
+            desktop_subnets: "10.213.0.0/16".parse().unwrap(),
         };
         let authority = (!host.is_empty()).then(|| host.to_owned());
         let client = Client { address: None, https, authority };

@@ -45,7 +45,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, web};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use tokio::sync::watch;
 
 pub use place::Place;
@@ -53,6 +53,7 @@ pub use upgrade::serve;
 
 use crate::config::RoleLimits;
 use crate::current::{Current, ask};
+use crate::desktop::{DesktopSupervisor, Routes};
 use crate::error::Error;
 use crate::events::Publisher;
 use crate::identity::attempts::AttemptLimiter;
@@ -79,6 +80,9 @@ pub struct AppState {
     pub hasher: Current<PasswordHasher>,
     pub attempts: Current<AttemptLimiter>,
     pub oidc: Current<OidcFlows>,
+    pub desktops: Current<DesktopSupervisor>,
+    /// Where desktops are, as their supervisor last published.
+    pub routes: watch::Receiver<Arc<Routes>>,
 }
 
 /// What handlers need of the configuration.
@@ -90,6 +94,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     pub trusted_proxies: Vec<IpNet>,
     pub limits: RoleLimits,
+    /// Where desktops' networks are: nothing from there is served.
+    pub desktop_subnets: Ipv4Net,
 }
 
 impl AppState {
@@ -112,6 +118,17 @@ impl AppState {
         <TunnelSupervisor as Actor>::Context: ToEnvelope<TunnelSupervisor, M>,
     {
         ask(&self.tunnels, message).await
+    }
+
+    /// Send the supervisor of desktops a message and await its answer.
+    pub async fn ask_desktops<M>(&self, message: M) -> Result<M::Result, Error>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        DesktopSupervisor: Handler<M>,
+        Context<DesktopSupervisor>: ToEnvelope<DesktopSupervisor, M>,
+    {
+        ask(&self.desktops, message).await
     }
 
     /// Send the Directory a message and await its answer.

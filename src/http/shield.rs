@@ -1,5 +1,6 @@
 //! What every answer has and every request must keep to: security headers, and limits of size and time.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::ResponseError;
@@ -69,6 +70,9 @@ fn too_slow(https: bool) -> actix_web::Error {
 }
 
 fn verify(request: &ServiceRequest) -> Result<(), Error> {
+    if comes_from_a_desktop(request) {
+        return Err(Error::Forbidden("desktops may not use this server from inside".into()));
+    }
     if request.uri().path_and_query().is_some_and(|address| address.as_str().len() > ADDRESS_LIMIT) {
         return Err(Error::AddressTooLong { limit: ADDRESS_LIMIT });
     }
@@ -77,6 +81,13 @@ fn verify(request: &ServiceRequest) -> Result<(), Error> {
         return Err(Error::HeadersTooLarge { limit: HEADERS_LIMIT });
     }
     Ok(())
+}
+
+/// A desktop runs whatever its user likes: it has no business with this server.
+fn comes_from_a_desktop(request: &ServiceRequest) -> bool {
+    let Some(state) = request.app_data::<web::Data<AppState>>() else { return false };
+    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    matches!(peer, Some(IpAddr::V4(address)) if state.settings.desktop_subnets.contains(&address))
 }
 
 fn put_defaults(headers: &mut HeaderMap, https: bool) {
@@ -180,6 +191,16 @@ mod tests {
                 let header = answer.headers().get("strict-transport-security").map(|value| value.to_str().unwrap());
                 assert_eq!(header, expected, "{path} {public_url:?} {proto:?}");
             }
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_desktop_is_not_served() {
+        let (state, _tokens) = state().await;
+        let app = init_service(app(state)).await;
+        for (peer, status) in [("10.213.7.2:80", 403), ("[::ffff:10.213.7.2]:80", 403), ("10.214.0.1:80", 200)] {
+            let request = TestRequest::with_uri("/healthz").peer_addr(peer.parse().unwrap());
+            assert_eq!(call_service(&app, request.to_request()).await.status().as_u16(), status, "{peer}");
         }
     }
 

@@ -19,7 +19,6 @@ pub mod passwords;
 pub mod policy;
 pub mod role;
 pub mod scopes;
-pub mod secret_key;
 pub mod secrets;
 pub mod sign_in;
 pub mod snapshot;

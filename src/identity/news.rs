@@ -10,10 +10,26 @@ use crate::store::models::AgentRow;
 /// What an event is about, as far as the policy asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
-    Tunnel { owner_id: String },
-    Agent { client_id: String, owner_id: String, shared: bool },
-    Token { owner_id: String, scopes: ScopeSet },
-    User { user_id: String },
+    Tunnel {
+        owner_id: String,
+    },
+    Agent {
+        client_id: String,
+        owner_id: String,
+        shared: bool,
+    },
+    Token {
+        owner_id: String,
+        scopes: ScopeSet,
+    },
+    User {
+        user_id: String,
+    },
+    Desktop {
+        owner_id: String,
+    },
+    /// The catalogue of desktop types.
+    DesktopTypes,
 }
 
 impl Subject {
@@ -29,6 +45,8 @@ impl Subject {
                 (Action::ReadAgent, Object::Agent { client_id, owner_id, shared: *shared })
             }
             Self::Token { owner_id, scopes } => (Action::ReadToken, Object::Token { owner_id, scopes: *scopes }),
+            Self::Desktop { owner_id } => (Action::ReadDesktop, Object::Owned { owner_id }),
+            Self::DesktopTypes => (Action::ListDesktopTypes, Object::None),
             Self::User { user_id } => (Action::ReadSelf, Object::Owned { owner_id: user_id }),
         }
     }

@@ -79,6 +79,22 @@ pub enum Action {
     ChangeUser,
     DeleteUser,
     ReadAudit,
+
+    /// Read the catalogue of desktop types.
+    ListDesktopTypes,
+    CreateDesktopType,
+    ChangeDesktopType,
+    DeleteDesktopType,
+
+    ListDesktops,
+    /// Its state and its log.
+    ReadDesktop,
+    CreateDesktop,
+    StartDesktop,
+    StopDesktop,
+    DeleteDesktop,
+    /// See and use what is on it, through the gateway or as a picture.
+    OpenDesktop,
 }
 
 /// What it is to be done to.
@@ -131,6 +147,8 @@ pub enum Denied {
     Session,
     #[error("only its owner or an administrator may do this")]
     Owner,
+    #[error("only its owner may open a desktop: its pages would act with your rights here")]
+    OwnerOnly,
     #[error(
         "a token makes no other that may do more, or lasts longer, than itself; ask for fewer scopes or an earlier end"
     )]
@@ -157,7 +175,7 @@ enum Need {
 }
 
 impl Action {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 41] = [
         Self::ListTunnels,
         Self::ReadTunnel,
         Self::CreateTunnel,
@@ -188,6 +206,17 @@ impl Action {
         Self::ChangeUser,
         Self::DeleteUser,
         Self::ReadAudit,
+        Self::ListDesktopTypes,
+        Self::CreateDesktopType,
+        Self::ChangeDesktopType,
+        Self::DeleteDesktopType,
+        Self::ListDesktops,
+        Self::ReadDesktop,
+        Self::CreateDesktop,
+        Self::StartDesktop,
+        Self::StopDesktop,
+        Self::DeleteDesktop,
+        Self::OpenDesktop,
     ];
 
     /// As the audit log names it.
@@ -223,6 +252,17 @@ impl Action {
             Self::ChangeUser => "user.change",
             Self::DeleteUser => "user.delete",
             Self::ReadAudit => "audit.read",
+            Self::ListDesktopTypes => "desktop_type.list",
+            Self::CreateDesktopType => "desktop_type.create",
+            Self::ChangeDesktopType => "desktop_type.change",
+            Self::DeleteDesktopType => "desktop_type.delete",
+            Self::ListDesktops => "desktop.list",
+            Self::ReadDesktop => "desktop.read",
+            Self::CreateDesktop => "desktop.create",
+            Self::StartDesktop => "desktop.start",
+            Self::StopDesktop => "desktop.stop",
+            Self::DeleteDesktop => "desktop.delete",
+            Self::OpenDesktop => "desktop.open",
         }
     }
 
@@ -241,6 +281,11 @@ impl Action {
                 | Self::ListUsers
                 | Self::ReadUser
                 | Self::ReadAudit
+                | Self::ListDesktopTypes
+                | Self::ListDesktops
+                | Self::ReadDesktop
+                // Asked for each request of a page: what is done inside is not this log's to tell.
+                | Self::OpenDesktop
         )
     }
 
@@ -258,6 +303,10 @@ impl Action {
             | Self::ShareAgent
             | Self::RotateAgent
             | Self::RemoveAgent => Need::Scope(Scope::TunnelsWrite),
+            Self::ListDesktopTypes | Self::ListDesktops | Self::ReadDesktop => Need::Scope(Scope::DesktopsRead),
+            Self::CreateDesktop | Self::StartDesktop | Self::StopDesktop | Self::DeleteDesktop | Self::OpenDesktop => {
+                Need::Scope(Scope::DesktopsWrite)
+            }
             Self::ConnectAgent => Need::Agent,
             Self::ReadSelf
             | Self::ReadEvents
@@ -271,7 +320,10 @@ impl Action {
             | Self::CreateUser
             | Self::ChangeUser
             | Self::DeleteUser
-            | Self::ReadAudit => Need::Admin,
+            | Self::ReadAudit
+            | Self::CreateDesktopType
+            | Self::ChangeDesktopType
+            | Self::DeleteDesktopType => Need::Admin,
         }
     }
 }
@@ -351,9 +403,19 @@ impl Person<'_> {
 fn object_refusal(person: Person<'_>, action: Action, object: Object<'_>) -> Option<Denied> {
     match object {
         Object::None => None,
+        Object::Owned { owner_id } if action == Action::OpenDesktop => opening_refusal(person, owner_id),
         Object::Owned { owner_id } => (!person.reaches(owner_id)).then_some(Denied::Hidden),
         Object::Agent { owner_id, shared, .. } => shared_refusal(person, action, owner_id, shared),
         Object::Token { owner_id, scopes } => token_refusal(person, action, owner_id, scopes),
+    }
+}
+
+/// An administrator knows of every desktop, and opens none but the own.
+fn opening_refusal(person: Person<'_>, owner_id: &str) -> Option<Denied> {
+    match () {
+        () if person.user_id == owner_id => None,
+        () if person.is_admin() => Some(Denied::OwnerOnly),
+        () => Some(Denied::Hidden),
     }
 }
 

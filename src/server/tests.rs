@@ -8,7 +8,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::*;
-use crate::config::{DEFAULT_AGENT_PATH, IdentityConfig, Limits, RoleLimits, SessionConfig, TunnelConfig};
+use crate::config::{
+    DEFAULT_AGENT_PATH, DesktopConfig, IdentityConfig, Limits, RoleLimits, SessionConfig, TunnelConfig,
+};
 use crate::http::AppState;
 use crate::tunnel::tests::Panic;
 use crate::tunnel::tests::raw_agent::RawAgent;
@@ -23,9 +25,17 @@ pub(crate) fn plan(store: Store, tunnel: TunnelConfig) -> Plan {
         admin: Limits { tunnels: None, desktops: Some(10), agents: None, tokens: Some(100) },
     };
     let sessions = SessionConfig { idle: Duration::from_secs(3600), lifetime: Duration::from_secs(86_400) };
-    let http =
-        Settings { agent_path: DEFAULT_AGENT_PATH.into(), public_url: None, trusted_proxies: Vec::new(), limits };
-    Plan { store, tunnel, identity: IdentityConfig { sessions, limits, oidc: Vec::new() }, http }
+    let desktop = DesktopConfig::for_tests();
+    let http = Settings {
+        agent_path: DEFAULT_AGENT_PATH.into(),
+        public_url: None,
+        trusted_proxies: Vec::new(),
+        limits,
+        desktop_subnets: desktop.subnets,
+    };
+    let engine = Arc::new(DockerEngine::new(desktop.engine.as_deref()).unwrap());
+    let identity = IdentityConfig { sessions, limits, oidc: Vec::new() };
+    Plan { store, tunnel, desktop, vault: Vault::for_tests(), engine, identity, http }
 }
 
 /// The tree as [`serve`] starts it, for the tests of its parts.

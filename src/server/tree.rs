@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::watch;
 
-use crate::config::{IdentityConfig, TunnelConfig};
+use crate::config::{DesktopConfig, IdentityConfig, TunnelConfig};
 use crate::current::Current;
+use crate::desktop::engine::Engine;
+use crate::desktop::supervisor::Means;
+use crate::desktop::{DesktopSupervisor, Routes};
 use crate::events::{EventBus, Publisher};
 use crate::http::{AppState, Settings};
 use crate::identity::attempts::AttemptLimiter;
@@ -20,6 +23,7 @@ use crate::identity::snapshot::Snapshot;
 use crate::store::Store;
 use crate::supervision::{Cause, ChildDown, ChildGuard, Intensity, Restart};
 use crate::tunnel::TunnelSupervisor;
+use crate::vault::Vault;
 
 /// An actor of the root is built again this often within [`RESTART_WINDOW`].
 const RESTARTS: usize = 3;
@@ -29,6 +33,9 @@ const RESTART_WINDOW: Duration = Duration::from_secs(60);
 pub struct Plan {
     pub store: Store,
     pub tunnel: TunnelConfig,
+    pub desktop: DesktopConfig,
+    pub vault: Vault,
+    pub engine: Arc<dyn Engine>,
     pub identity: IdentityConfig,
     pub http: Settings,
 }
@@ -61,7 +68,7 @@ impl Root {
     }
 
     fn plant(&mut self, plan: Plan, address: &Addr<Self>) -> AppState {
-        let Plan { store, tunnel, identity, http } = plan;
+        let Plan { store, tunnel, desktop, vault, engine, identity, http } = plan;
         let IdentityConfig { sessions, limits, oidc } = identity;
         let events = Publisher::new(self.branch("events", address, EventBus::new));
         let audit = {
@@ -85,9 +92,28 @@ impl Root {
                 TunnelSupervisor::new(tunnel.clone(), store.clone(), snapshot.clone(), events.clone(), guard)
             })
         };
+        let (sender, routes) = watch::channel(Arc::new(Routes::default()));
+        let desktops = {
+            let (store, events, snapshot) = (store.clone(), events.clone(), snapshot.clone());
+            let means = Means { config: desktop, store, vault, engine, snapshot, events, routes: sender };
+            self.branch("desktops", address, move |guard| DesktopSupervisor::new(means.clone(), guard))
+        };
         let oidc = self.branch("oidc", address, move |guard| OidcFlows::new(oidc.clone(), guard));
         let settings = Arc::new(http);
-        AppState { store, settings, tunnels, directory, snapshot, events, audit, hasher, attempts, oidc }
+        AppState {
+            store,
+            settings,
+            tunnels,
+            directory,
+            snapshot,
+            events,
+            audit,
+            hasher,
+            attempts,
+            oidc,
+            desktops,
+            routes,
+        }
     }
 
     /// Start an actor that is built again when it ends.

@@ -22,6 +22,9 @@ pub enum StoreError {
     /// Agents and tunnels belong to the account.
     #[error("{agents} agent(s) and {tunnels} tunnel(s) belong to it")]
     Owns { agents: usize, tunnels: usize },
+    /// Desktops are of this type.
+    #[error("{desktops} desktop(s) are of this type")]
+    TypeInUse { desktops: usize },
     /// A defect of this program or of its schema.
     #[error("{0}")]
     Internal(String),

@@ -6,6 +6,8 @@
 pub mod agents;
 pub mod audit;
 mod connection;
+pub mod containers;
+pub mod desktop_types;
 mod error;
 pub mod identities;
 pub mod models;

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::schema::{agents, api_tokens, audit_log, identities, proxies, sessions, users};
+use super::schema::{agents, api_tokens, audit_log, containers, desktop_types, identities, proxies, sessions, users};
 
 /// A tunnel that should be.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
@@ -130,4 +130,73 @@ pub struct TokenRow {
     pub created_at: i64,
     pub expires_at: Option<i64>,
     pub last_used: Option<i64>,
+}
+
+/// A kind of desktop, as an administrator described it. `desktop::DesktopType` is its parsed form.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = desktop_types, treat_none_as_default_value = false, treat_none_as_null = true)]
+pub struct DesktopTypeRow {
+    /// Names the homes that belong to it: it outlives a change of the name.
+    pub id: String,
+    pub name: String,
+    pub label: String,
+    /// `kasm` or `web`.
+    pub kind: String,
+    /// With a tag or a digest.
+    pub image: String,
+    pub port: i32,
+    /// `http` or `https`.
+    pub scheme: String,
+    pub strip_prefix: bool,
+    pub entry_path: String,
+    pub basic_user: Option<String>,
+    /// A JSON object of strings.
+    pub env: String,
+    /// A JSON array of strings; None: the image's own.
+    pub command: Option<String>,
+    pub shm_bytes: Option<i64>,
+    pub cpus: Option<f64>,
+    pub memory_bytes: Option<i64>,
+    pub pids: Option<i64>,
+    /// A JSON array of strings.
+    pub cap_add: String,
+    pub no_new_privileges: bool,
+    /// The profile's JSON, or `unconfined`; None: the engine's default.
+    pub seccomp: Option<String>,
+    /// A JSON array of `name:address`.
+    pub extra_hosts: String,
+    pub persistent_home: bool,
+    pub home_path: String,
+    /// None: never stopped for being idle.
+    pub idle_limit_s: Option<i64>,
+    pub enabled: bool,
+    pub created_at: i64,
+}
+
+/// A desktop that belongs to somebody, living or not.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = containers, treat_none_as_default_value = false)]
+pub struct ContainerRow {
+    pub id: String,
+    pub owner_id: String,
+    pub type_id: String,
+    /// Unique: the part of the address after `/desktop/`.
+    pub proxy_path: String,
+    /// One of `desktop::Status`.
+    pub status: String,
+    pub reason: Option<String>,
+    /// What the engine calls the container.
+    pub container_id: Option<String>,
+    /// Unique among those that have one.
+    pub host_port: Option<i32>,
+    /// Unique among those that have one, as CIDR.
+    pub subnet: Option<String>,
+    /// The container's own address, where it is reached by that.
+    pub address: Option<String>,
+    /// `VNC_PW`, encrypted by the vault.
+    pub password: Option<String>,
+    pub created_at: i64,
+    pub started_at: Option<i64>,
+    pub stopped_at: Option<i64>,
+    pub last_accessed: Option<i64>,
 }

@@ -107,5 +107,55 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    desktop_types (id) {
+        id -> Text,
+        name -> Text,
+        label -> Text,
+        kind -> Text,
+        image -> Text,
+        port -> Integer,
+        scheme -> Text,
+        strip_prefix -> Bool,
+        entry_path -> Text,
+        basic_user -> Nullable<Text>,
+        env -> Text,
+        command -> Nullable<Text>,
+        shm_bytes -> Nullable<BigInt>,
+        cpus -> Nullable<Double>,
+        memory_bytes -> Nullable<BigInt>,
+        pids -> Nullable<BigInt>,
+        cap_add -> Text,
+        no_new_privileges -> Bool,
+        seccomp -> Nullable<Text>,
+        extra_hosts -> Text,
+        persistent_home -> Bool,
+        home_path -> Text,
+        idle_limit_s -> Nullable<BigInt>,
+        enabled -> Bool,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    containers (id) {
+        id -> Text,
+        owner_id -> Text,
+        type_id -> Text,
+        proxy_path -> Text,
+        status -> Text,
+        reason -> Nullable<Text>,
+        container_id -> Nullable<Text>,
+        host_port -> Nullable<Integer>,
+        subnet -> Nullable<Text>,
+        address -> Nullable<Text>,
+        password -> Nullable<Text>,
+        created_at -> BigInt,
+        started_at -> Nullable<BigInt>,
+        stopped_at -> Nullable<BigInt>,
+        last_accessed -> Nullable<BigInt>,
+    }
+}
+
 diesel::joinable!(api_tokens -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(api_tokens, users);

@@ -7,14 +7,14 @@
 
 mod accepting;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Sleep;
@@ -88,6 +88,8 @@ pub struct NewProxy {
     /// The next number for a `user_id`; never used twice.
     pub numbers: Arc<AtomicU64>,
     pub hold: Duration,
+    /// Nobody from there is let in.
+    pub desktop_subnets: Ipv4Net,
     pub dial_failed: Recipient<DialFailed>,
     pub guard: ChildGuard<String, Estate>,
 }
@@ -102,6 +104,7 @@ pub struct ProxyConnection {
     counters: Arc<TunnelCounters>,
     numbers: Arc<AtomicU64>,
     hold: Duration,
+    desktop_subnets: Ipv4Net,
     dial_failed: Recipient<DialFailed>,
     guard: ChildGuard<String, Estate>,
     pause: Option<Pin<Box<Sleep>>>,
@@ -111,7 +114,7 @@ pub struct ProxyConnection {
 
 impl ProxyConnection {
     pub fn new(new: NewProxy) -> Self {
-        let NewProxy { target, listener, session, counters, numbers, hold, dial_failed, guard } = new;
+        let NewProxy { target, listener, session, counters, numbers, hold, desktop_subnets, dial_failed, guard } = new;
         Self {
             listener: None,
             lent: Some(listener),
@@ -120,6 +123,7 @@ impl ProxyConnection {
             counters,
             numbers,
             hold,
+            desktop_subnets,
             dial_failed,
             guard,
             pause: None,
@@ -149,6 +153,9 @@ impl ProxyConnection {
 
     fn turned_away(&self, peer: SocketAddr) -> Option<&'static str> {
         let address = peer.ip().to_canonical();
+        if matches!(address, IpAddr::V4(address) if self.desktop_subnets.contains(&address)) {
+            return Some("desktops may not use tunnels");
+        }
         if !self.target.allow.is_empty() && !self.target.allow.iter().any(|net| net.contains(&address)) {
             return Some("the address is not allowed");
         }

@@ -11,7 +11,8 @@ use super::*;
 /// `tunnels:read`, `tunnels:write`, `desktops:read`, `desktops:write`, and with `admin`.
 ///
 /// A: allowed. S: sign in. R: needs the role. B: needs a browser. O: the owner's alone. W: wider than the token.
-/// H: hidden. r, w, a: lacks the scope `tunnels:read`, `tunnels:write`, `admin`.
+/// o: the owner's alone, whoever asks. H: hidden. r, w, d, D, a: lacks the scope `tunnels:read`, `tunnels:write`,
+/// `desktops:read`, `desktops:write`, `admin`.
 const RULES: &str = "
                                nobody  session  user's  administrator's
                                         u a     -rwRWa  -rwRWa
@@ -97,6 +98,27 @@ const RULES: &str = "
     DeleteUser     own            S      RA     RRRRRR  aaaaaA
     DeleteUser     other          S      RA     RRRRRR  aaaaaA
     ReadAudit      none           S      RA     RRRRRR  aaaaaA
+
+    ListDesktopTypes  none        S      AA     dddAdA  dddAdA
+    CreateDesktopType none        S      RA     RRRRRR  aaaaaA
+    ChangeDesktopType none        S      RA     RRRRRR  aaaaaA
+    DeleteDesktopType none        S      RA     RRRRRR  aaaaaA
+    ListDesktops   none           S      AA     dddAdA  dddAdA
+    ReadDesktop    none           S      AA     dddAdA  dddAdA
+    ReadDesktop    own            S      AA     dddAdA  dddAdA
+    ReadDesktop    other          S      HA     dddHdH  dddHdA
+    CreateDesktop  none           S      AA     DDDDAA  DDDDAA
+    StartDesktop   none           S      AA     DDDDAA  DDDDAA
+    StartDesktop   own            S      AA     DDDDAA  DDDDAA
+    StartDesktop   other          S      HA     DDDDHH  DDDDHA
+    StopDesktop    none           S      AA     DDDDAA  DDDDAA
+    StopDesktop    own            S      AA     DDDDAA  DDDDAA
+    StopDesktop    other          S      HA     DDDDHH  DDDDHA
+    DeleteDesktop  none           S      AA     DDDDAA  DDDDAA
+    DeleteDesktop  own            S      AA     DDDDAA  DDDDAA
+    DeleteDesktop  other          S      HA     DDDDHH  DDDDHA
+    OpenDesktop    own            S      AA     DDDDAA  DDDDAA
+    OpenDesktop    other          S      Ho     DDDDHH  DDDDHo
 ";
 
 const ASKING: &str = "asking";
@@ -106,10 +128,11 @@ fn objects_of(action: Action) -> &'static [&'static str] {
     use Action::*;
     match action {
         ListTunnels | CreateTunnel | ListAgents | EnrolAgent | ReadEvents | ChangePassword | EndSession
-        | EndSessions | LinkProvider | ListTokens | ListUsers | CreateUser | ReadAudit => &["none"],
-        ReadTunnel | ChangeTunnel | DeleteTunnel | CutConnection | ReadSelf | ReadUser | ChangeUser | DeleteUser => {
-            &["none", "own", "other"]
-        }
+        | EndSessions | LinkProvider | ListTokens | ListUsers | CreateUser | ReadAudit | ListDesktopTypes
+        | CreateDesktopType | ChangeDesktopType | DeleteDesktopType | ListDesktops | CreateDesktop => &["none"],
+        ReadTunnel | ChangeTunnel | DeleteTunnel | CutConnection | ReadSelf | ReadUser | ChangeUser | DeleteUser
+        | ReadDesktop | StartDesktop | StopDesktop | DeleteDesktop => &["none", "own", "other"],
+        OpenDesktop => &["own", "other"],
         ReadAgent | ShareAgent | RotateAgent | RemoveAgent => {
             &["none", "own-agent", "other-agent", "own-shared", "other-shared"]
         }
@@ -169,7 +192,9 @@ fn letter(decision: Decision) -> char {
         Decision::Deny(Denied::Scope(Scope::TunnelsRead)) => 'r',
         Decision::Deny(Denied::Scope(Scope::TunnelsWrite)) => 'w',
         Decision::Deny(Denied::Scope(Scope::Admin)) => 'a',
-        Decision::Deny(Denied::Scope(other)) => panic!("no action needs {other}"),
+        Decision::Deny(Denied::OwnerOnly) => 'o',
+        Decision::Deny(Denied::Scope(Scope::DesktopsRead)) => 'd',
+        Decision::Deny(Denied::Scope(Scope::DesktopsWrite)) => 'D',
     }
 }
 
@@ -212,7 +237,7 @@ fn every_action_is_in_the_list_of_all_with_a_name_of_its_own() {
     }
     let names: BTreeSet<_> = Action::ALL.into_iter().map(Action::as_str).collect();
     assert_eq!(names.len(), Action::ALL.len());
-    let reading = ["list", "read"];
+    let reading = ["list", "read", "open"];
     for action in Action::ALL {
         let verb = action.as_str().split('.').nth(1).unwrap();
         assert_eq!(action.only_reads(), reading.contains(&verb), "{action:?}");

@@ -80,6 +80,7 @@ impl TunnelSupervisor {
             counters: tunnel.counters.clone(),
             numbers: self.numbers.clone(),
             hold: self.config.hold,
+            desktop_subnets: self.config.desktop_subnets,
             dial_failed: ctx.address().recipient(),
             guard: ChildGuard::new(proxy_id.to_owned(), ctx.address().recipient(), estate),
         });

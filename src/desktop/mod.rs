@@ -1,0 +1,25 @@
+//! Desktops: containers that belong to people, each at an address of its own.
+//!
+//! ```text
+//! DesktopSupervisor            every desktop: rows, ports, networks, routes; the catalogue of types
+//! ├─ EngineWatch               the engine's event stream, as typed messages
+//! └─ KasmContainer             one per desktop: its life, readiness, idleness
+//! ```
+//!
+//! Pure: [`status`], [`desktop_type`], [`progress`]. What the gateway needs of a desktop is a [`routes::Route`], which
+//! the supervisor publishes anew whenever something changes. What runs containers stands behind [`engine::Engine`].
+
+pub mod commands;
+pub mod desktop_type;
+pub mod engine;
+pub mod messages;
+pub mod progress;
+pub mod routes;
+pub mod status;
+pub mod supervisor;
+pub mod view;
+
+pub use desktop_type::{DesktopType, Kind};
+pub use routes::{Activity, Route, Routes};
+pub use status::Status;
+pub use supervisor::DesktopSupervisor;

@@ -1,0 +1,1 @@
+//! The gateway: `/desktop/{proxy_path}/…`, for every method, and for WebSockets.
