@@ -22,9 +22,9 @@ pub enum Error {
     #[error("an account called `{0}` exists already")]
     UserExists(String),
     #[error(
-        "the account has {agents} agent(s) and {tunnels} tunnel(s); hand over the agents and delete the tunnels first, or make it inactive"
+        "the account has {agents} agent(s), {tunnels} tunnel(s) and {desktops} desktop(s); hand over the agents and delete the tunnels and desktops first, or make it inactive"
     )]
-    UserInUse { agents: usize, tunnels: usize },
+    UserInUse { agents: usize, tunnels: usize, desktops: usize },
     #[error("this is the last active administrator; make another one first")]
     LastAdmin,
     #[error("no token has the id `{0}`")]

@@ -13,11 +13,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 use self::tree::{Plan, Root};
 use crate::config::{Config, DataConfig};
+use crate::current::ask;
 use crate::desktop::{self, engine::docker::DockerEngine};
 use crate::http::{self, Settings};
 use crate::identity::directory;
@@ -30,6 +33,8 @@ use crate::vault::Vault;
 const BACKLOG: i32 = 1024;
 /// Locked by the server that uses the data directory.
 const LOCK_FILE: &str = "serve.lock";
+/// How long storing when desktops were last used may take at the end.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 /// Exit code for settings or a database that the server cannot work with.
 const USAGE: u8 = 2;
 
@@ -110,7 +115,7 @@ async fn serve(config: Config, store: Store, vault: Vault) -> io::Result<ExitCod
     let _ = state.tell(directory::Ping).await;
     let _ = state.ask(Ping).await;
     let _ = state.ask_desktops(desktop::commands::Ping).await;
-    let tunnels = state.tunnels.clone();
+    let (tunnels, desktops) = (state.tunnels.clone(), state.desktops.clone());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let server = http::serve(listener, state, workers)?;
     let handle = server.handle();
@@ -132,6 +137,8 @@ async fn serve(config: Config, store: Store, vault: Vault) -> io::Result<ExitCod
     }
     handle.stop(code == ExitCode::SUCCESS).await;
     let _ = http.await;
+    // Desktops keep running: the next server adopts them.
+    let _ = timeout(FLUSH_LIMIT, ask(&desktops, desktop::commands::Flush)).await;
     tracing::info!("stopped");
     Ok(code)
 }

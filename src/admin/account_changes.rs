@@ -89,7 +89,9 @@ async fn with_account(
         Ok(Outcome::Done) => Ok(()),
         Ok(Outcome::NoAccount) => Err(AdminError::Wrong(format!("no account is called `{name}`"))),
         Ok(Outcome::LastAdmin) => Err(Error::LastAdmin.into()),
-        Err(StoreError::Owns { agents, tunnels }) => Err(Error::UserInUse { agents, tunnels }.into()),
+        Err(StoreError::Owns { agents, tunnels, desktops }) => {
+            Err(Error::UserInUse { agents, tunnels, desktops }.into())
+        }
         Err(other) => Err(other.into()),
     }
 }

@@ -12,6 +12,11 @@ use crate::error::Error;
 #[rtype(result = "()")]
 pub struct Ping;
 
+/// Store what is kept back to be stored in a batch; the server stops.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Flush;
+
 /// Give somebody a desktop of a type, and start it. One that exists is started and returned.
 ///
 /// # Errors

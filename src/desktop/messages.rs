@@ -54,6 +54,11 @@ pub struct Told(pub EngineEvent);
 #[rtype(result = "()")]
 pub struct Reconcile(pub Arc<Inventory>);
 
+/// Supervisor to container: the engine does not answer; why.
+#[derive(Message, Clone)]
+#[rtype(result = "()")]
+pub struct EngineAway(pub String);
+
 /// Supervisor to container.
 #[derive(Message)]
 #[rtype(result = "Result<String, Error>")]
@@ -95,7 +100,8 @@ pub struct Accessed {
     pub at: i64,
 }
 
-/// EngineWatch to supervisor: the engine answers, and its events are followed from here on; this is what it has.
+/// EngineWatch to supervisor: the engine answers, and its events are followed; this is what it has. Told when it begins
+/// to answer, and again and again from then on, in case an event was missed.
 #[derive(Message, Clone)]
 #[rtype(result = "()")]
 pub struct EngineUp {

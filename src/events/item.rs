@@ -58,8 +58,13 @@ impl Item {
 
 fn text(event: &Event, snapshot: &Snapshot) -> String {
     let mut fields = event.data.clone();
-    if let (Some(Value::Object(tunnel)), Subject::Tunnel { owner_id }) = (fields.get_mut("tunnel"), &event.subject) {
-        tunnel.insert("owner".into(), snapshot.username(owner_id).into());
+    let owned = match &event.subject {
+        Subject::Tunnel { owner_id } => Some(("tunnel", owner_id)),
+        Subject::Desktop { owner_id } => Some(("desktop", owner_id)),
+        _ => None,
+    };
+    if let Some((Value::Object(object), owner_id)) = owned.and_then(|(key, id)| Some((fields.get_mut(key)?, id))) {
+        object.insert("owner".into(), snapshot.username(owner_id).into());
     }
     fields.insert("type".into(), event.name.into());
     fields.insert("id".into(), event.id.clone().into());
@@ -86,6 +91,14 @@ mod tests {
             "tunnel": { "owner": "Ann", "local_port": 1 },
         });
         assert_eq!(shown, expected);
+
+        let event = Event::new("desktop.changed", "d1", Subject::Desktop { owner_id: "ann".into() });
+        let event = event.with("desktop", json!({ "owner": "", "status": "ready" }));
+        let shown: Value = serde_json::from_str(&text(&event, &snapshot)).unwrap();
+        assert_eq!(shown["desktop"], json!({ "owner": "Ann", "status": "ready" }));
+        let event = Event::new("desktop.deleted", "d1", Subject::Desktop { owner_id: "ann".into() });
+        let shown: Value = serde_json::from_str(&text(&event, &snapshot)).unwrap();
+        assert_eq!((&shown["id"], shown.get("desktop")), (&json!("d1"), None));
         assert_eq!(Item::StartOver.into_text(), r#"{"type":"start_over"}"#);
     }
 }

@@ -126,14 +126,14 @@ pub(super) async fn change(
 
 /// Delete an account
 ///
-/// With its sessions and tokens. Its agents and tunnels have to be handed over or deleted before.
+/// With its sessions and tokens. Its agents, tunnels and desktops have to be handed over or deleted before.
 #[utoipa::path(
     delete, path = "/api/users/{id}", tag = "Users", operation_id = "delete_user",
     params(("id" = String, Path, description = "`id` of the account")),
     responses(
         (status = 204, description = "Gone"),
         Refused, UserMissing,
-        (status = 409, description = "`last_admin`: nobody could administrate any more; `user_in_use`: it has agents or tunnels", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`last_admin`: nobody could administrate any more; `user_in_use`: it has agents, tunnels or desktops", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn remove(

@@ -6,6 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use futures_util::Stream;
+use tokio::sync::watch;
+
 use super::caller::{Caller, Credential};
 use super::policy::Means;
 use super::role::Role;
@@ -41,6 +44,16 @@ pub struct Rows {
     pub sessions: Vec<SessionRow>,
     pub tokens: Vec<TokenRow>,
     pub agents: Vec<AgentRow>,
+}
+
+/// Another snapshot was published.
+pub struct AccountsChanged;
+
+/// Yields whenever another snapshot was published, and ends with its publisher.
+pub fn accounts_changed(snapshot: watch::Receiver<Arc<Snapshot>>) -> impl Stream<Item = AccountsChanged> {
+    futures_util::stream::unfold(snapshot, |mut snapshot| async move {
+        snapshot.changed().await.ok().map(|()| (AccountsChanged, snapshot))
+    })
 }
 
 impl Snapshot {

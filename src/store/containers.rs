@@ -15,6 +15,14 @@ pub fn list(c: &mut Connection) -> Result<Vec<ContainerRow>, StoreError> {
     Ok(oldest_first.select(ContainerRow::as_select()).load(c)?)
 }
 
+/// The desktop with this id.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(c: &mut Connection, id: &str) -> Result<Option<ContainerRow>, StoreError> {
+    Ok(containers::table.find(id).select(ContainerRow::as_select()).first(c).optional()?)
+}
+
 /// Whether any secret stands in the database that only the installation's key can read.
 ///
 /// # Errors

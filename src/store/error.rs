@@ -19,9 +19,9 @@ pub enum StoreError {
     /// Tunnels need the row.
     #[error("{tunnels} tunnel(s) need it")]
     InUse { tunnels: usize },
-    /// Agents and tunnels belong to the account.
-    #[error("{agents} agent(s) and {tunnels} tunnel(s) belong to it")]
-    Owns { agents: usize, tunnels: usize },
+    /// Agents, tunnels and desktops belong to the account.
+    #[error("{agents} agent(s), {tunnels} tunnel(s) and {desktops} desktop(s) belong to it")]
+    Owns { agents: usize, tunnels: usize, desktops: usize },
     /// Desktops are of this type.
     #[error("{desktops} desktop(s) are of this type")]
     TypeInUse { desktops: usize },

@@ -1,6 +1,6 @@
 //! Databases and rows for tests: real files in a directory that goes with them.
 
-use super::models::{AgentRow, OwnLimits, ProxyRow, UserRow};
+use super::models::{AgentRow, ContainerRow, OwnLimits, ProxyRow, UserRow};
 use super::{Store, agents, users};
 
 /// A database of its own.
@@ -76,6 +76,27 @@ pub(crate) fn proxy(proxy_id: &str, client_id: &str, local_port: i32) -> ProxyRo
         dial_errors: 0,
         last_dial_error: None,
         created_at: 1,
+    }
+}
+
+/// A desktop that is stopped, of one of the types that come with the program.
+pub(crate) fn container(id: &str, owner: &str, desktop_type: &str) -> ContainerRow {
+    ContainerRow {
+        id: id.into(),
+        owner_id: format!("id-of-{owner}"),
+        type_id: desktop_type.into(),
+        proxy_path: format!("{owner}-{desktop_type}"),
+        status: "stopped".into(),
+        reason: None,
+        container_id: None,
+        host_port: None,
+        subnet: None,
+        address: None,
+        password: None,
+        created_at: 1,
+        started_at: None,
+        stopped_at: None,
+        last_accessed: None,
     }
 }
 

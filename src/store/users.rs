@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::connection::write_transaction;
 use super::models::UserRow;
-use super::schema::{agents, proxies, users};
+use super::schema::{agents, containers, proxies, users};
 use super::{Connection, StoreError};
 
 /// All accounts, by name.
@@ -85,14 +85,16 @@ pub fn note_sign_in(c: &mut Connection, id: &str, at: i64) -> Result<(), StoreEr
 /// Remove an account, and with it its sessions, tokens and identities.
 ///
 /// # Errors
-/// `Owns` while it has agents or tunnels; `Missing` without it.
+/// `Owns` while it has agents, tunnels or desktops; `Missing` without it.
 pub fn remove(c: &mut Connection, id: &str) -> Result<(), StoreError> {
     write_transaction(c, |c| {
         let agents: i64 = agents::table.filter(agents::owner_id.eq(id)).count().get_result(c)?;
         let tunnels: i64 = proxies::table.filter(proxies::owner_id.eq(id)).count().get_result(c)?;
-        if agents > 0 || tunnels > 0 {
+        let desktops: i64 = containers::table.filter(containers::owner_id.eq(id)).count().get_result(c)?;
+        if agents > 0 || tunnels > 0 || desktops > 0 {
             let number = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
-            return Err(StoreError::Owns { agents: number(agents), tunnels: number(tunnels) });
+            let (agents, tunnels, desktops) = (number(agents), number(tunnels), number(desktops));
+            return Err(StoreError::Owns { agents, tunnels, desktops });
         }
         super::one_row(diesel::delete(users::table.find(id)).execute(c)?)
     })
@@ -156,20 +158,23 @@ mod tests {
     }
 
     #[test]
-    fn an_account_with_agents_or_tunnels_stays() {
-        use crate::store::testing::{database_with_agent, proxy};
-        use crate::store::{agents as machines, proxies as tunnels};
+    fn an_account_with_agents_tunnels_or_desktops_stays() {
+        use crate::store::testing::{container, database_with_agent, proxy};
+        use crate::store::{agents as machines, containers as desktops, proxies as tunnels};
 
         let database = database_with_agent("pc1");
         let bob = user("bob");
         let row = crate::store::models::ProxyRow { owner_id: bob.id.clone(), ..proxy("p1", "pc1", 13389) };
         database.store.run_now(|c| insert(c, &bob).and(tunnels::insert(c, &row))).unwrap();
         let owns = |id: &str| match database.store.run_now(|c| remove(c, id)) {
-            Err(StoreError::Owns { agents, tunnels }) => (agents, tunnels),
+            Err(StoreError::Owns { agents, tunnels, desktops }) => (agents, tunnels, desktops),
             other => panic!("{other:?}"),
         };
-        assert_eq!((owns("id-of-owner"), owns(&bob.id)), ((1, 0), (0, 1)));
+        assert_eq!((owns("id-of-owner"), owns(&bob.id)), ((1, 0, 0), (0, 1, 0)));
         database.store.run_now(|c| tunnels::delete(c, "p1").and(machines::remove(c, "pc1"))).unwrap();
+        database.store.run_now(|c| desktops::insert(c, &container("d1", "bob", "ubuntu-vscode"))).unwrap();
+        assert_eq!(owns(&bob.id), (0, 0, 1));
+        database.store.run_now(|c| desktops::delete(c, "d1")).unwrap();
         database.store.run_now(|c| remove(c, "id-of-owner").and(remove(c, &bob.id))).unwrap();
         assert!(matches!(database.store.run_now(|c| remove(c, &bob.id)), Err(StoreError::Missing)));
         assert_eq!(database.store.run_now(count).unwrap(), 0);

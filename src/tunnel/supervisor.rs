@@ -22,8 +22,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::{Semaphore, watch};
 
+use self::sessions::SessionEntry;
 pub use self::sessions::{SessionDraining, SessionKey, SessionUp};
-use self::sessions::{SessionEntry, accounts_changed};
 use super::agent_session::SessionParent;
 use super::entry::Tunnel;
 use super::estate::Estate;
@@ -31,6 +31,7 @@ use crate::clock::now_ms;
 use crate::config::TunnelConfig;
 use crate::events::Publisher;
 use crate::identity::Snapshot;
+use crate::identity::snapshot::accounts_changed;
 use crate::store::models::ProxyRow;
 use crate::store::{Store, StoreError, proxies};
 use crate::supervision::{ChildDown, ChildGuard};

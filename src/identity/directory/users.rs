@@ -51,7 +51,7 @@ pub struct ChangeUser {
     pub changes: UserChanges,
 }
 
-/// Remove an account with its sessions, tokens and links. 409 while it has agents or tunnels.
+/// Remove an account with its sessions, tokens and links. 409 while it has agents, tunnels or desktops.
 #[derive(Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct DeleteUser(pub String);
@@ -198,7 +198,7 @@ impl Handler<DeleteUser> for Directory {
             let id = user_id.clone();
             move |error| match error {
                 StoreError::Missing => Error::UserUnknown(id),
-                StoreError::Owns { agents, tunnels } => Error::UserInUse { agents, tunnels },
+                StoreError::Owns { agents, tunnels, desktops } => Error::UserInUse { agents, tunnels, desktops },
                 other => other.into(),
             }
         };

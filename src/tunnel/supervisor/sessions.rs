@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
-use futures_util::Stream;
-use tokio::sync::watch;
 
 use super::super::agent_session::AgentLogin;
 use super::super::commands::{ListSessions, RevokeAgent};
@@ -12,9 +10,9 @@ use super::super::messages::{SessionHandle, SessionStatus};
 use super::super::view::SessionView;
 use super::TunnelSupervisor;
 use crate::clock::now_ms;
-use crate::identity::Snapshot;
 use crate::identity::agents::may_connect;
 use crate::identity::policy::Decision;
+use crate::identity::snapshot::AccountsChanged;
 use crate::store::{Connection, agents};
 use crate::supervision::{Cause, ChildDown};
 use crate::wire::codes::SessionClose;
@@ -123,16 +121,6 @@ impl TunnelSupervisor {
         let row = snapshot.agent(&login.client_id).filter(|row| row.token_hash == login.token_hash);
         row.is_some_and(|row| may_connect(&snapshot, row) == Decision::Allow)
     }
-}
-
-/// The accounts or agents have changed.
-pub(super) struct AccountsChanged;
-
-/// Yields whenever another snapshot was published, and ends with its publisher.
-pub(super) fn accounts_changed(snapshot: watch::Receiver<Arc<Snapshot>>) -> impl Stream<Item = AccountsChanged> {
-    futures_util::stream::unfold(snapshot, |mut snapshot| async move {
-        snapshot.changed().await.ok().map(|()| (AccountsChanged, snapshot))
-    })
 }
 
 impl StreamHandler<AccountsChanged> for TunnelSupervisor {

@@ -3,10 +3,13 @@
 pub mod agent;
 pub mod api;
 pub mod browser;
+pub mod chromium;
 pub mod desktop;
+pub mod docker;
 pub mod event_stream;
 pub mod mount;
 pub mod oidc;
+pub mod own_engine;
 pub mod postgres;
 pub mod process;
 pub mod raw_ws;

@@ -26,6 +26,9 @@ pub const NOTICED_WITHIN: Duration = Duration::from_secs(2);
 pub struct Setup {
     extra: Vec<String>,
     wrapper: Vec<String>,
+    environment: Vec<(String, String)>,
+    /// In place of 127.0.0.1.
+    address: Option<String>,
     data_dir: Option<PathBuf>,
     tunnel_ports: Option<String>,
     stays_on_port: bool,
@@ -35,6 +38,12 @@ impl Setup {
     /// Further arguments of `serve`.
     pub fn args<S: AsRef<str>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.extra.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// A variable of the server's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -127,6 +136,13 @@ impl Server {
 
     pub fn kill9(&mut self) {
         self.process.kill();
+    }
+
+    /// Stop, and start again on the same port of another address of this machine.
+    pub fn restart_on(&mut self, address: &str) {
+        assert!(self.terminate(Duration::from_secs(30)).success());
+        self.setup.address = Some(address.to_owned());
+        self.restart();
     }
 
     /// Start again on the same data and the same address; the old process must be gone.
@@ -240,12 +256,13 @@ fn serve_command(setup: &Setup, data_dir: &Path, listen: u16) -> Command {
     words.push(env!("CARGO_BIN_EXE_dockway").to_owned());
     let mut command = Command::new(&words[0]);
     clean_environment(&mut command).args(&words[1..]);
-    command.args(["serve", "--listen", &format!("127.0.0.1:{listen}"), "--tunnel-bind", "127.0.0.1"]);
+    let address = setup.address.as_deref().unwrap_or("127.0.0.1");
+    command.args(["serve", "--listen", &format!("{address}:{listen}"), "--tunnel-bind", "127.0.0.1"]);
     command.arg("--data-dir").arg(data_dir);
     if let Some(range) = &setup.tunnel_ports {
         command.args(["--tunnel-ports", range]);
     }
-    command.args(&setup.extra);
+    command.args(&setup.extra).envs(setup.environment.iter().map(|(name, value)| (name, value)));
     command
 }
 

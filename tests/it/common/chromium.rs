@@ -1,0 +1,144 @@
+//! Debian's Chromium, driven as a person would: over WebDriver, without a window.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fantoccini::actions::{InputSource, KeyAction, KeyActions, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
+use fantoccini::{Client, ClientBuilder};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::process::Process;
+use super::{artefacts, wait_for};
+
+/// How long a page may take to come to a state.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+pub struct Chromium {
+    client: Option<Client>,
+    runtime: Runtime,
+    _driver: Process,
+}
+
+impl Chromium {
+    /// With a window of this size.
+    pub fn start(width: u32, height: u32) -> Self {
+        let mut command = Command::new("chromedriver");
+        command.args(["--port=0", "--allowed-ips="]).stdin(Stdio::null());
+        let driver = Process::spawn("chromedriver", &mut command);
+        let port = wait_for("chromedriver's port", PATIENCE, || {
+            let line = driver.line_with("started successfully on port")?;
+            line.rsplit(' ').next()?.trim_end_matches('.').parse::<u16>().ok()
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let args = [
+            "--headless=new".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--no-proxy-server".to_owned(),
+            format!("--window-size={width},{height}"),
+        ];
+        let options = json!({ "args": args });
+        let capabilities = [("goog:chromeOptions".to_owned(), options)].into_iter().collect();
+        let url = format!("http://127.0.0.1:{port}");
+        let client = runtime.block_on(async {
+            ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+                .capabilities(capabilities)
+                .connect(&url)
+                .await
+        });
+        Self { client: Some(client.expect("a browser")), runtime, _driver: driver }
+    }
+
+    fn client(&self) -> &Client {
+        self.client.as_ref().expect("it is there until it is dropped")
+    }
+
+    pub fn goto(&self, url: &str) {
+        self.runtime.block_on(self.client().goto(url)).unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+
+    pub fn url(&self) -> String {
+        self.runtime.block_on(self.client().current_url()).expect("an address").to_string()
+    }
+
+    /// What a script's `return` gives.
+    pub fn run(&self, script: &str) -> Value {
+        self.runtime.block_on(self.client().execute(script, Vec::new())).unwrap_or_else(|e| panic!("{script}: {e}"))
+    }
+
+    /// What a promise becomes; `body` is that of an async function.
+    pub fn run_async(&self, body: &str) -> Value {
+        let script = format!(
+            "const done = arguments[arguments.length - 1]; (async () => {{ {body} }})().then(done, e => done('' + e))"
+        );
+        self.runtime
+            .block_on(self.client().execute_async(&script, Vec::new()))
+            .unwrap_or_else(|e| panic!("{body}: {e}"))
+    }
+
+    /// Wait until a script returns something true; what that is.
+    pub fn until(&self, what: &str, script: &str) -> Value {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            // A page that is just being left has no answer.
+            let found = self.runtime.block_on(self.client().execute(script, Vec::new()));
+            match found {
+                Ok(Value::Null | Value::Bool(false)) | Err(_) => {}
+                Ok(found) => return found,
+            }
+            if Instant::now() > give_up {
+                self.screenshot("gave-up");
+                panic!("{what}: not within {PATIENCE:?} at {}", self.url());
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Sign in as a page of this server does.
+    pub fn sign_in(&self, base: &str, username: &str, password: &str) {
+        self.goto(&format!("{base}/api/docs"));
+        let body = json!({ "username": username, "password": password }).to_string();
+        let script = format!(
+            "return (await fetch('/api/session', {{ method: 'POST', headers: {{ 'content-type': 'application/json' }}, \
+             body: {} }})).status",
+            Value::from(body)
+        );
+        assert_eq!(self.run_async(&script), json!(201));
+    }
+
+    pub fn click(&self, x: i64, y: i64) {
+        let mouse = MouseActions::new("mouse".into())
+            .then(PointerAction::MoveTo { duration: None, x: x as f64, y: y as f64 })
+            .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
+            .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
+        self.runtime.block_on(self.client().perform_actions(mouse)).expect("a click");
+    }
+
+    /// Type on the keyboard, wherever the focus is; `\n` is Enter.
+    pub fn type_text(&self, text: &str) {
+        for letter in text.chars() {
+            let value = if letter == '\n' { '\u{e007}' } else { letter };
+            let keys = KeyActions::new("keyboard".into()).then(KeyAction::Down { value }).then(KeyAction::Up { value });
+            self.runtime.block_on(self.client().perform_actions(keys)).expect("a key");
+        }
+    }
+
+    /// Keep a picture for a person to look at.
+    pub fn screenshot(&self, name: &str) -> PathBuf {
+        let png = self.runtime.block_on(self.client().screenshot()).expect("a picture");
+        let path = artefacts().join(format!("{name}.png"));
+        std::fs::write(&path, png).expect("the picture is kept");
+        path
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            let _ = self.runtime.block_on(client.close());
+        }
+    }
+}
