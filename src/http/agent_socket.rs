@@ -86,7 +86,7 @@ async fn log_in(state: &AppState, client_id: &str, token: &str) -> Result<Arc<Ag
 }
 
 /// The head of a 101 for a request that opens a WebSocket, with the first of `protocols` that it offers.
-pub(super) fn handshake(request: &HttpRequest, protocols: &[&str]) -> Result<HttpResponseBuilder, Error> {
+pub(crate) fn handshake(request: &HttpRequest, protocols: &[&str]) -> Result<HttpResponseBuilder, Error> {
     let head = handshake_with_protocols(request, protocols).map_err(|error| match error {
         HandshakeError::BadWebsocketKey => Error::BadRequest("the Sec-WebSocket-Key header is missing".into()),
         HandshakeError::NoVersionHeader | HandshakeError::UnsupportedVersion => {

@@ -4,7 +4,7 @@
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
-use actix_web::http::header::COOKIE;
+use actix_web::http::header::{COOKIE, HeaderMap};
 
 use crate::identity::Credential;
 use crate::identity::oidc::flows::FLOW_LIFE;
@@ -49,6 +49,20 @@ pub fn begin_flow(browser: String, https: bool) -> Cookie<'static> {
 /// Forget the sign-in with a provider.
 pub fn end_flow(https: bool) -> Cookie<'static> {
     FLOW.build(String::new(), Duration::ZERO, https)
+}
+
+/// Whether a cookie of this name is one of these, over HTTPS or without. In whatever case: other programs may not care.
+pub fn is_ours(name: &[u8]) -> bool {
+    let names = [SESSION.secure, SESSION.plain, FLOW.secure, FLOW.plain];
+    names.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
+}
+
+/// All other cookies that the browser shows, as the value of one header.
+pub fn without_ours(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let pairs = headers.get_all(COOKIE).flat_map(|header| header.as_bytes().split(|byte| *byte == b';')).map(trimmed);
+    let name = |pair: &[u8]| trimmed(pair.split(|byte| *byte == b'=').next().unwrap_or_default()).to_vec();
+    let others: Vec<&[u8]> = pairs.filter(|pair| !pair.is_empty() && !is_ours(&name(pair))).collect();
+    (!others.is_empty()).then(|| others.join(&b"; "[..]))
 }
 
 impl Name {

@@ -27,7 +27,7 @@ pub mod session;
 pub mod session_fields;
 pub mod shield;
 #[cfg(test)]
-mod test_support;
+pub(crate) mod test_support;
 pub mod token_fields;
 pub mod tokens;
 pub mod trail;
@@ -65,6 +65,7 @@ use crate::identity::sign_in::SignIn;
 use crate::identity::{Caller, Credential, Directory, Snapshot};
 use crate::store::Store;
 use crate::tunnel::TunnelSupervisor;
+use crate::upstream::Connector;
 
 /// What handlers work with; each worker has a clone.
 #[derive(Clone)]
@@ -83,6 +84,8 @@ pub struct AppState {
     pub desktops: Current<DesktopSupervisor>,
     /// Where desktops are, as their supervisor last published.
     pub routes: watch::Receiver<Arc<Routes>>,
+    /// How desktops are connected to.
+    pub connector: Connector,
 }
 
 /// What handlers need of the configuration.
@@ -161,7 +164,7 @@ impl AppState {
     }
 
     /// Tell the Directory that a credential was used, if that is news. When many come at once one will do.
-    fn note_use(&self, caller: &Caller, now: i64) {
+    pub(crate) fn note_use(&self, caller: &Caller, now: i64) {
         let snapshot = self.snapshot();
         let (last, step_ms) = match &caller.credential {
             Credential::Session(hash) => {
@@ -195,6 +198,7 @@ fn configure(cfg: &mut web::ServiceConfig, state: AppState) {
     for place in places(&state.settings.agent_path) {
         cfg.service(place.into_resource());
     }
+    crate::gateway::configure(cfg);
     cfg.app_data(web::PathConfig::default().error_handler(|_, _| Error::NotFound.into()));
     cfg.app_data(web::Data::new(state));
     cfg.default_service(web::to(|| async { Err::<HttpResponse, _>(Error::NotFound) }));

@@ -23,6 +23,7 @@ use crate::identity::snapshot::Snapshot;
 use crate::store::Store;
 use crate::supervision::{Cause, ChildDown, ChildGuard, Intensity, Restart};
 use crate::tunnel::TunnelSupervisor;
+use crate::upstream::Connector;
 use crate::vault::Vault;
 
 /// An actor of the root is built again this often within [`RESTART_WINDOW`].
@@ -113,6 +114,8 @@ impl Root {
             oidc,
             desktops,
             routes,
+            // Fails only in a build without the cryptography that it names itself.
+            connector: Connector::new().expect("ring has the protocol versions that rustls calls safe"),
         }
     }
 
