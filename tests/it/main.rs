@@ -33,6 +33,7 @@ mod gateway_http;
 mod legacy;
 mod limits;
 mod misuse;
+mod nginx;
 mod oidc;
 mod oidc_failures;
 mod oidc_links;
