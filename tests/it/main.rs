@@ -34,6 +34,7 @@ mod legacy;
 mod limits;
 mod misuse;
 mod nginx;
+mod nginx_desktops;
 mod oidc;
 mod oidc_failures;
 mod oidc_links;
