@@ -6,14 +6,16 @@
 //! └─ KasmContainer             one per desktop: its life, readiness, idleness
 //! ```
 //!
-//! Pure: [`status`], [`desktop_type`], [`progress`], [`paths`]. What the gateway needs of a desktop is a [`routes::Route`], which
-//! the supervisor publishes anew whenever something changes. What runs containers stands behind [`engine::Engine`].
+//! Pure: [`status`], [`state`], [`desktop_type`], [`image`], [`progress`], [`paths`], [`ports`], [`subnets`], [`spec`],
+//! [`idle`], [`picture`]. What the gateway needs of a desktop is a [`routes::Route`], which the supervisor publishes anew
+//! whenever something changes. What runs containers stands behind [`engine::Engine`].
 
 pub mod commands;
 pub mod desktop_type;
 pub mod engine;
 pub mod engine_watch;
 pub mod kasm_container;
+pub mod image;
 pub mod messages;
 pub mod paths;
 pub mod progress;

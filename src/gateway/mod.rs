@@ -24,3 +24,4 @@ async fn answer(request: HttpRequest, state: web::Data<AppState>, caller: Author
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     websocket::upgrade(&request, &state, &caller, route, &format!("/{rest}{query}")).await
 }
+pub mod start_page;

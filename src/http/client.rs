@@ -10,6 +10,7 @@ use actix_web::http::header::{HOST, HeaderMap};
 use ipnet::IpNet;
 
 use super::Settings;
+use crate::error::Error;
 
 /// The most characters of a host and its port: a name has at most 253 (RFC 1035).
 const AUTHORITY_LIMIT: usize = 262;
@@ -34,6 +35,19 @@ impl Client {
     /// The address whose attempts are counted. Clients without one share one.
     pub fn counted_address(&self) -> IpAddr {
         self.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+
+    /// Where browsers reach this server, with its scheme and without a slash at its end.
+    ///
+    /// # Errors
+    /// `BadRequest` if neither the settings nor the request name the host.
+    pub fn base_url(&self, settings: &Settings) -> Result<String, Error> {
+        if let Some(url) = &settings.public_url {
+            return Ok(url.clone());
+        }
+        let authority = self.authority.as_deref();
+        let authority = authority.ok_or_else(|| Error::BadRequest("the request has no Host header".into()))?;
+        Ok(format!("{}://{authority}", if self.https { "https" } else { "http" }))
     }
 
     /// Where it comes from, for people to read: an address, with its port if the client is the peer itself.
@@ -235,6 +249,24 @@ mod tests {
                 pairs.push(("X-Forwarded-Host", forwarded.as_bytes()));
             }
             assert_eq!(client(peer, &pairs, None).authority.as_deref(), *expected, "{peer} {host} {forwarded}");
+        }
+    }
+
+    #[test]
+    fn where_browsers_reach_the_server() {
+        let host: &[(&str, &[u8])] = &[("Host", b"desk.example.org:8080")];
+        let proxied: &[(&str, &[u8])] =
+            &[("Host", b"internal"), ("X-Forwarded-Host", b"desk.example.org"), ("X-Forwarded-Proto", b"https")];
+        let table = [
+            ("192.0.2.9", host, None, Some("http://desk.example.org:8080")),
+            ("192.0.2.9", host, Some("https://public.example.org"), Some("https://public.example.org")),
+            (PROXY, proxied, None, Some("https://desk.example.org")),
+            ("192.0.2.9", proxied, None, Some("http://internal")),
+            ("192.0.2.9", &[], None, None),
+        ];
+        for (peer, pairs, public_url, expected) in table {
+            let base = client(peer, pairs, public_url).base_url(&settings(public_url)).ok();
+            assert_eq!(base.as_deref(), expected, "{peer} {public_url:?}");
         }
     }
 

@@ -4,12 +4,18 @@
 pub mod agent_socket;
 pub mod agent_view;
 pub mod agents;
+pub mod assets;
 pub mod audit;
 pub mod body;
 pub mod caller;
 pub mod client;
 pub mod cookies;
 pub mod csrf;
+pub mod desktop_fields;
+pub mod desktop_type_fields;
+pub mod desktop_type_view;
+pub mod desktop_types;
+pub mod desktops;
 pub mod docs;
 pub mod events;
 pub mod fields;
@@ -215,9 +221,12 @@ fn places(agent_path: &str) -> Vec<Place> {
         proxies::places(),
         agents::places(),
         agent_socket::places(agent_path),
+        desktops::places(),
+        desktop_types::places(),
         events::places(),
         health::places(),
         docs::places(),
+        assets::places(),
     ];
     all.into_iter().flatten().collect()
 }

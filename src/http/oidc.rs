@@ -201,18 +201,8 @@ async fn begin(
     let next = Parameters::of(request)?.take("next").unwrap_or_else(|| "/".into());
     let invalid = |detail| Error::Invalid(vec![FieldError::new("next", "format", detail)]);
     let next = next::checked(&next).map_err(invalid)?;
-    let redirect_uri = format!("{}/api/oidc/{provider}/callback", base(state, client)?);
+    let redirect_uri = format!("{}/api/oidc/{provider}/callback", client.base_url(&state.settings)?);
     ask(&state.oidc, Begin { provider, redirect_uri, next, link, source: client.address }).await?
-}
-
-/// Where browsers reach this server.
-fn base(state: &AppState, client: &Client) -> Result<String, Error> {
-    if let Some(url) = &state.settings.public_url {
-        return Ok(url.clone());
-    }
-    let authority = client.authority.as_deref();
-    let authority = authority.ok_or_else(|| Error::BadRequest("the request has no Host header".into()))?;
-    Ok(format!("{}://{authority}", if client.https { "https" } else { "http" }))
 }
 
 async fn prove(state: &AppState, flow: Flow, answer: ProviderAnswer) -> Result<Proven, Error> {

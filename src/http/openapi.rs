@@ -19,6 +19,8 @@ pub fn document() -> String {
     info(title = "Dockway", description = "Container desktops and TCP tunnels behind one door. Scripts send `Authorization: Bearer TOKEN`; `POST /api/tokens` or `dockway admin token create` makes one. Browsers sign in with `POST /api/session` or a provider and send the cookie that they get; a call that changes something must then come from a page of this server (`Sec-Fetch-Site: same-origin` or its `Origin`), with a JSON body or the header `X-Dockway-Csrf: 1`. Errors are `application/problem+json` with a stable `code`."),
     tags(
         (name = "Sign-in", description = "Sessions of browsers, and who one is"),
+        (name = "Desktops", description = "Containers that belong to people, each at an address of its own: `/desktop/{proxy_path}`"),
+        (name = "Desktop types", description = "Which desktops there are to choose from"),
         (name = "Tunnels", description = "Ports of the server, each relayed to a host and port in an agent's network"),
         (name = "Agents", description = "The programs inside private networks"),
         (name = "Users", description = "Accounts, for administrators"),
@@ -35,6 +37,10 @@ pub fn document() -> String {
         super::proxies::remove, super::proxies::connections, super::proxies::cut,
         super::agents::list, super::agents::enrol, super::agents::show, super::agents::change, super::agents::remove,
         super::agents::rotate, super::agent_socket::connect, super::events::watch,
+        super::desktops::list, super::desktops::create, super::desktops::show, super::desktops::remove,
+        super::desktops::start, super::desktops::stop, super::desktops::pictures::logs,
+        super::desktops::pictures::thumbnail, super::desktop_types::list, super::desktop_types::show,
+        super::desktop_types::create, super::desktop_types::replace, super::desktop_types::remove,
         super::users::list, super::users::create, super::users::show, super::users::change, super::users::remove,
         super::tokens::list, super::tokens::create, super::tokens::revoke, super::audit::list,
         super::oidc::list, super::oidc::start, super::oidc::start_linking, super::oidc::unlink, super::oidc::callback,
@@ -108,8 +114,8 @@ mod tests {
             operations(&document).into_iter().map(|(method, path, _)| (method, path)).collect();
         let registered: BTreeSet<_> = places(DEFAULT_AGENT_PATH)
             .iter()
-            // The page itself is for people.
-            .filter(|place| !place.path().starts_with("/api/docs"))
+            // Pages and their parts are for people.
+            .filter(|place| !["/api/docs", "/static/"].iter().any(|page| place.path().starts_with(page)))
             .flat_map(|place| place.methods().iter().map(|method| (method.to_string(), place.path().to_owned())))
             .collect();
         assert_eq!(described, registered);

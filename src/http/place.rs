@@ -50,6 +50,15 @@ impl Place {
         self.on(Method::POST, handler)
     }
 
+    pub fn put<F, A>(self, handler: F) -> Self
+    where
+        F: Handler<A>,
+        A: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on(Method::PUT, handler)
+    }
+
     pub fn patch<F, A>(self, handler: F) -> Self
     where
         F: Handler<A>,

@@ -34,7 +34,7 @@ answers! {
         ("400", "`bad_request`: both a session cookie and a token"),
         ("401", "`unauthenticated`: no token and no session, or one that is not valid"),
         ("403", "`forbidden`: this needs another scope, role or way to sign in; `cross_site`: a page of another site asks"),
-        ("503", "`unavailable`: the tunnels restart or the database does not answer; try again after `Retry-After`"),
+        ("503", "`unavailable`: a part of the server restarts or the database does not answer; try again after `Retry-After`"),
     ];
     /// What any call may answer.
     TooLarge: [
@@ -72,6 +72,22 @@ answers! {
     ConnectionMissing: [("404", "`tunnel_unknown` or `connection_unknown`")];
     UserMissing: [("404", "`user_unknown`")];
     TokenMissing: [("404", "`token_unknown`")];
+    DesktopMissing: [("404", "`desktop_unknown`")];
+    DesktopTypeMissing: [("404", "`desktop_type_unknown`")];
+    /// What a call that needs the container engine may answer; given after [`Refused`], whose 503 it widens.
+    EngineNeeded: [
+        ("503", "`engine_unavailable`: the container engine does not answer; `unavailable`: a part of the server restarts or the database does not answer; try again after `Retry-After`"),
+    ];
+    /// What a picture of a desktop may be refused with; given after [`Refused`].
+    NoPicture: [
+        ("403", "`owner_only`: an administrator sees no picture of somebody else's desktop; `forbidden`: this needs another scope"),
+        ("404", "`desktop_unknown`; `no_thumbnail`: desktops of this type have no pictures"),
+        ("502", "`bad_gateway`: the desktop does not answer with a picture"),
+        ("503", "`desktop_not_ready`: wait until it is; `unavailable`: a part of the server restarts; try again after `Retry-After`"),
+        ("504", "`gateway_timeout`: the desktop does not answer in time"),
+    ];
+    /// What a query with a flag may answer.
+    BadFlag: [("400", "`bad_request`: the query cannot be read, or both a session cookie and a token"), ("422", "`invalid`: a parameter is neither `true` nor `false`; `errors` names it")];
     AgentMissing: [("404", "`agent_unknown`")];
     /// What an agent that cannot connect is told.
     AgentSocketRefused: [

@@ -1,5 +1,7 @@
 //! The API for handler tests: a store with two tokens and an agent, and a supervisor that is away.
 
+mod desktops;
+
 use std::net::{SocketAddr, TcpListener};
 
 use actix::{AsyncContext, Context};
@@ -16,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+pub use self::desktops::desktops;
 use super::{AppState, app};
 use crate::config::TunnelConfig;
 use crate::identity;
@@ -24,7 +27,7 @@ use crate::identity::{Scope, ScopeSet};
 use crate::server::tests::{plan, start_tree};
 use crate::store::models::{TokenRow, UserRow};
 use crate::store::testing::{database, user};
-use crate::store::{tokens, users};
+use crate::store::{Connection, StoreError, tokens, users};
 
 /// Name of the agent that is enrolled.
 pub const AGENT: &str = "enrolled";
@@ -47,6 +50,13 @@ pub struct Tokens {
 
 /// A state whose supervisor of tunnels does not answer, and the tokens that it knows.
 pub async fn state() -> (AppState, Tokens) {
+    state_with(|_| Ok(())).await
+}
+
+/// As [`state`], with what `prepare` puts into the database before anything is started.
+pub async fn state_with(
+    prepare: impl FnOnce(&mut Connection) -> Result<(), StoreError> + Send + 'static,
+) -> (AppState, Tokens) {
     let database = database();
     let store = database.store.clone();
     let mut admin = user("admin");
@@ -60,7 +70,8 @@ pub async fn state() -> (AppState, Tokens) {
     store
         .run_now(|c| {
             users::insert(c, &admin)?;
-            rows.iter().try_for_each(|row| tokens::insert(c, row))
+            rows.iter().try_for_each(|row| tokens::insert(c, row))?;
+            prepare(c)
         })
         .unwrap();
     let (_, agent) = identity::agents::enrol(&store, AGENT, &owner_id, false).await.unwrap();
@@ -96,7 +107,11 @@ pub struct TestApi {
 
 impl TestApi {
     pub async fn start() -> Self {
-        let (state, tokens) = state().await;
+        Self::of(state().await).await
+    }
+
+    /// With this state and these tokens.
+    pub async fn of((state, tokens): (AppState, Tokens)) -> Self {
         let app = init_service(app(state.clone())).await;
         Self { app: Box::new(app), state, tokens }
     }

@@ -1,5 +1,6 @@
 //! What a single field's value may be. Each function takes a JSON value and says what is wrong with it.
 
+mod catalogue;
 mod people;
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,6 +8,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
+pub use self::catalogue::{
+    asked_type, basic_user, capabilities, command, cpus, entry_path, environment, extra_hosts, home_path, idle_limit_s,
+    image, kind, memory_bytes, pids, scheme, seccomp, shm_bytes, type_label, type_name,
+};
 pub use self::people::{email, new_password, new_username, own_limit, role, time};
 use super::fields::Fault;
 use crate::identity::names::{LONGEST_LABEL, is_client_id};

@@ -22,6 +22,8 @@ mod crowds;
 mod dead_peers;
 mod desktop_in_a_browser;
 mod desktops;
+mod desktop_types;
+mod desktops_without_engine;
 mod draining;
 mod ends;
 mod engine_restarts;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::common::{Process, Server, heavy};
+use crate::common::{Process, Server, heavy, rows};
+use crate::desktops_without_engine::NO_ENGINE;
 
 /// The same cases each time.
 const SEED: &str = "20261124";
@@ -25,6 +26,13 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("watch_events", "a stream does not end"),
     // Whatever else could end the run's token is called with the ids of another account, or needs a browser's session.
 ];
+
+/// Desktops cannot be had without an engine: 503 is the right answer, for them and nothing else.
+const ENGINE_AWAY: &str = r#"
+[[operations]]
+include-path-regex = "^/api/desktops"
+checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]
+"#;
 
 /// Which calls are made.
 enum Calls {
@@ -44,9 +52,10 @@ struct Ground {
 
 impl Ground {
     fn prepare() -> Self {
-        let server = Server::start();
+        let mut server = Server::setup().under(NO_ENGINE).will_restart().start();
         server.enrol("pc1");
         let victim = server.user("victim", "user", &[]);
+        let desktop = rows::give_stopped_desktop(&mut server, "victim");
         assert_eq!(victim.post("/api/agents", &json!({ "client_id": "victims" })).0, 201);
         let tunnel = server.create_tunnel("pc1", 22);
         let (user_id, token_id) = (server.user_id("victim"), victim.only_token_id());
@@ -54,6 +63,8 @@ impl Ground {
         let parameters = [
             ("/api/proxy/.*", "id", tunnel.id.as_str()),
             ("/api/agents/.*", "client_id", "victims"),
+            ("/api/desktops/.*", "id", &desktop),
+            ("/api/desktop-types/.*", "name", "ubuntu-vscode"),
             ("/api/users/.*", "id", &user_id),
             ("/api/tokens/.*", "id", &token_id),
         ];
@@ -63,8 +74,8 @@ impl Ground {
                 format!("[[operations]]\ninclude-path-regex = \"{path}\"\nparameters = {{ \"path.{name}\" = \"{value}\" }}\n")
             })
             .collect();
-        std::fs::write(directory.path().join("ids.toml"), text).expect("a file");
-        std::fs::write(directory.path().join("none.toml"), "").expect("a file");
+        std::fs::write(directory.path().join("ids.toml"), text + ENGINE_AWAY).expect("a file");
+        std::fs::write(directory.path().join("none.toml"), ENGINE_AWAY).expect("a file");
         Self { server, directory }
     }
 

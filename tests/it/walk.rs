@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::common::api::Answer;
 use crate::common::process::output_of;
-use crate::common::{Agent, Api, PYTHON, Remote, SOON, Server, Tunnel, wait_for};
+use crate::common::{Agent, Api, PYTHON, Remote, SOON, Server, Tunnel, rows, wait_for};
+use crate::desktops_without_engine::NO_ENGINE;
 
 /// Operations that anybody may call. One more is written down here by hand.
 const PUBLIC: &[&str] =
@@ -35,6 +36,19 @@ const SCOPES: &[(&str, &str)] = &[
     ("change_agent", "tunnels:write"),
     ("remove_agent", "tunnels:write"),
     ("rotate_agent_token", "tunnels:write"),
+    ("list_desktops", "desktops:read"),
+    ("create_desktop", "desktops:write"),
+    ("read_desktop", "desktops:read"),
+    ("delete_desktop", "desktops:write"),
+    ("start_desktop", "desktops:write"),
+    ("stop_desktop", "desktops:write"),
+    ("read_desktop_logs", "desktops:read"),
+    ("read_desktop_thumbnail", "desktops:write"),
+    ("list_desktop_types", "desktops:read"),
+    ("read_desktop_type", "desktops:read"),
+    ("create_desktop_type", "admin"),
+    ("replace_desktop_type", "admin"),
+    ("delete_desktop_type", "admin"),
     ("list_users", "admin"),
     ("create_user", "admin"),
     ("read_user", "admin"),
@@ -57,6 +71,9 @@ fn body(id: &str) -> Option<Value> {
         "change_tunnel" => json!({ "name": "stolen", "enabled": false }),
         "enrol_agent" => json!({ "client_id": "walked" }),
         "change_agent" => json!({ "owner": "bob", "shared": true }),
+        "create_desktop" => json!({ "desktop_type": "debian-desktop" }),
+        "create_desktop_type" => json!({ "name": "walked", "label": "Walked", "image": "walked:1" }),
+        "replace_desktop_type" => json!({ "name": "walked", "label": "Stolen", "image": "stolen:1" }),
         "create_user" => json!({ "username": "walked", "password": "correct horse battery" }),
         "change_user" => json!({ "active": false }),
         "create_token" => json!({ "name": "walked", "scopes": ["tunnels:read"] }),
@@ -65,6 +82,12 @@ fn body(id: &str) -> Option<Value> {
         _ => return None,
     })
 }
+
+/// The type that only administrators see: it is switched off.
+const HIDDEN_TYPE: &str = "hidden";
+
+/// Operations that ask the container engine, which is not there.
+const NEEDS_ENGINE: &[&str] = &["read_desktop_logs"];
 
 /// Operations without a parameter in their path whose body names somebody's object: they answer 404 for it, too.
 const REACH_BY_BODY: &[&str] = &["create_tunnel"];
@@ -136,9 +159,12 @@ struct House {
 
 impl House {
     fn build() -> Self {
-        let server = Server::start();
+        let mut server = Server::setup().under(NO_ENGINE).will_restart().start();
         let alice = server.user("alice", "user", &[]);
         let bob = server.user("bob", "user", &[]);
+        let desktop = rows::give_stopped_desktop(&mut server, "alice");
+        let hidden = json!({ "name": HIDDEN_TYPE, "label": "Hidden", "image": "hidden:1", "enabled": false });
+        assert_eq!(server.api().post("/api/desktop-types", &hidden).0, 201);
         let (status, answer) = alice.post("/api/agents", &json!({ "client_id": "alices" }));
         assert_eq!(status, 201, "{answer}");
         let token = answer["token"].as_str().expect("the token is shown once");
@@ -155,6 +181,8 @@ impl House {
         let (user_id, token_id) = (server.user_id("alice"), alice.only_token_id());
         let objects = Objects(vec![
             ("proxy/{id}", tunnel.id.clone(), "none"),
+            ("desktops/{id}", desktop, "none"),
+            ("{name}", HIDDEN_TYPE.to_owned(), "none"),
             ("users/{id}", user_id, "none"),
             ("tokens/{id}", token_id, "none"),
             ("{client_id}", "alices".to_owned(), "none"),
@@ -320,7 +348,8 @@ fn reading_changes_nothing() {
     for operation in house.operations.iter().filter(|operation| operation.only_reads()) {
         for existing in [true, false] {
             let answer = operation.call(&admin, &house.objects, existing);
-            assert!(answer.status < 500, "{operation:?}: {}", answer.text);
+            let away = NEEDS_ENGINE.contains(&operation.id.as_str()) && answer.json()["code"] == "engine_unavailable";
+            assert!(answer.status < 500 || away, "{operation:?}: {}", answer.text);
             let path = house.objects.fill(&operation.path, existing);
             let head = admin.send("HEAD", &path, None);
             assert_eq!((head.status, head.text.as_str()), (answer.status, ""), "HEAD {path}");

@@ -18,6 +18,7 @@ pub mod raw_upstream;
 pub mod raw_ws;
 pub mod remote;
 pub mod rig;
+pub mod rows;
 pub mod server;
 pub mod sockets;
 pub mod sshd;
