@@ -215,6 +215,7 @@ pub trait Engine: Send + Sync + 'static {
     /// What carries this installation's label.
     fn inventory<'a>(&'a self, installation: &'a str) -> Answer<'a, Inventory>;
 
-    /// What happens to containers of this installation from now on. Ends with an error when the connection does.
+    /// What happens to containers of this installation from this call on, however late the stream is first looked at.
+    /// Ends with an error when the connection does.
     fn events<'a>(&'a self, installation: &'a str) -> BoxStream<'a, Result<EngineEvent, EngineError>>;
 }

@@ -27,6 +27,7 @@ mod desktops_without_engine;
 mod draining;
 mod ends;
 mod engine_restarts;
+mod engine;
 mod errors;
 mod events;
 mod gateway;
