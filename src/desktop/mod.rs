@@ -7,24 +7,35 @@
 //! ```
 //!
 //! Pure: [`status`], [`state`], [`desktop_type`], [`image`], [`progress`], [`paths`], [`ports`], [`subnets`], [`spec`],
-//! [`idle`], [`picture`]. What the gateway needs of a desktop is a [`routes::Route`], which the supervisor publishes anew
+//! [`idle`], [`picture`], [`log_text`]. What the gateway needs of a desktop is a [`routes::Route`], which the supervisor publishes anew
 //! whenever something changes. What runs containers stands behind [`engine::Engine`].
 
 pub mod commands;
 pub mod desktop_type;
 pub mod engine;
 pub mod engine_watch;
-pub mod kasm_container;
+pub mod idle;
 pub mod image;
+pub mod kasm_container;
+pub mod log_text;
 pub mod messages;
 pub mod paths;
+pub mod picture;
+pub mod ports;
 pub mod progress;
+pub mod reserve;
 pub mod routes;
+pub mod spec;
+pub mod state;
 pub mod status;
+pub mod subnets;
 pub mod supervisor;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod view;
 
 pub use desktop_type::{DesktopType, Kind};
+pub use kasm_container::KasmContainer;
 pub use routes::{Activity, Route, Routes};
 pub use status::Status;
 pub use supervisor::DesktopSupervisor;

@@ -122,8 +122,8 @@ impl Effect {
             | Self::Restart
             | Self::Probe
             | Self::LookAgain
-            | Self::Create | Self::TakeDownLater => true,
-            Self::Reserve | Self::CleanUp | Self::TakeDown | Self::RemoveLeftovers | Self::Erase => {
+            | Self::TakeDownLater => true,
+            Self::Reserve | Self::Create | Self::CleanUp | Self::TakeDown | Self::RemoveLeftovers | Self::Erase => {
                 false
             }
         }
@@ -264,7 +264,7 @@ pub fn record(row: &mut ContainerRow, status: Status, now: i64) {
             row.started_at = Some(now);
         }
         Status::Stopped | Status::Failed | Status::Gone => {
-            row.container_id = None;
+            release(row);
             row.stopped_at = Some(now);
         }
         Status::Pulling | Status::Starting | Status::Stopping => {}

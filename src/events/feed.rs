@@ -146,7 +146,7 @@ impl Feed {
 }
 
 /// How long nothing needs to be looked at, for a credential that ends at `ends_at` (milliseconds since 1970).
-fn wait_until(ends_at: Option<i64>, now: i64) -> Duration {
+pub fn wait_until(ends_at: Option<i64>, now: i64) -> Duration {
     let left = ends_at.map_or(i64::MAX, |end| end.saturating_sub(now));
     Duration::from_millis(u64::try_from(left).unwrap_or(0)).min(LONGEST_WAIT)
 }

@@ -11,7 +11,7 @@ pub mod live_session;
 pub mod sse;
 
 pub use bus::{EventBus, MOST_STREAMS, Publisher};
-pub use feed::{Feed, Stop};
+pub use feed::{Feed, Stop, wait_until};
 pub use item::{Ended, Item};
 
 #[cfg(test)]

@@ -1,27 +1,37 @@
 //! The gateway: `/desktop/{proxy_path}/…`, for every method, and for WebSockets.
+//!
+//! ```text
+//! request → path (which desktop?) → handler (may this caller?) → headers → upstream::Pool → body → browser
+//!                                     └→ websocket (an upgrade)       pages (for people, when that leads nowhere)
+//! ```
+//!
+//! Each request is judged from memory, and what takes long is cut when its [`Permit`] ends.
 
+pub mod body;
+pub mod handler;
+pub mod headers;
 mod input;
+pub mod navigation;
+pub mod pages;
+pub mod path;
+pub mod permit;
 mod relay;
+pub mod start_page;
 pub mod websocket;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+pub use path::is_below;
+pub use permit::{Ended, Permit};
 
-use crate::error::Error;
+use actix_web::web;
+
 use crate::http::AppState;
-use crate::http::caller::Authorized;
-use crate::identity::policy::{Action, Object};
+use crate::upstream::Pool;
 
-/// Stands in for the HTTP side.
-pub fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(web::resource("/desktop/{path}/{rest:.*}").to(answer));
+/// Register the gateway, with connections to upstreams for this worker alone.
+pub fn configure(cfg: &mut web::ServiceConfig, state: &AppState) {
+    cfg.app_data(Pool::new(state.connector.clone()));
+    cfg.service(web::scope(path::ROOT).default_service(web::to(handler::serve)));
 }
 
-async fn answer(request: HttpRequest, state: web::Data<AppState>, caller: Authorized) -> Result<HttpResponse, Error> {
-    let (path, rest) = (request.match_info().query("path"), request.match_info().query("rest"));
-    let routes = state.routes.borrow().clone();
-    let route = routes.get(path).ok_or(Error::NotFound)?;
-    caller.reach(Action::OpenDesktop, Object::Owned { owner_id: &route.owner_id }, || Error::NotFound)?;
-    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    websocket::upgrade(&request, &state, &caller, route, &format!("/{rest}{query}")).await
-}
-pub mod start_page;
+#[cfg(test)]
+mod tests;

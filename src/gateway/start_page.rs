@@ -45,7 +45,7 @@ impl StartPage<'_> {
 }
 
 /// Text that is neither markup nor the end of an attribute.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

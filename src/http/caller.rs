@@ -100,7 +100,14 @@ impl FromRequest for Authorized {
 
 async fn authorize(request: &HttpRequest) -> Result<Authorized, Error> {
     let state = request.app_data::<web::Data<AppState>>().ok_or(Error::Internal)?;
-    let credential = credential(request, state)?;
+    recognise(request, state, credential(request, state)?).await
+}
+
+/// Who shows this credential.
+///
+/// # Errors
+/// `Unauthenticated` for one that proves nobody.
+pub async fn recognise(request: &HttpRequest, state: &AppState, credential: Credential) -> Result<Authorized, Error> {
     let now = now_ms();
     let mut caller = state.snapshot().caller(&credential, now);
     if caller.is_none() {

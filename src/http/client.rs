@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HOST, HeaderMap};
+use actix_web::http::uri::Authority;
 use ipnet::IpNet;
 
 use super::Settings;
@@ -29,7 +30,9 @@ pub struct Client {
 impl Client {
     pub fn of(request: &HttpRequest, settings: &Settings) -> Self {
         let peer = request.peer_addr().map(|peer| peer.ip());
-        Self::from_parts(peer, request.headers(), settings)
+        // Of an absolute target the host counts, whatever the Host header says (RFC 9112 section 3.2.2).
+        let target = request.uri().authority().map(Authority::as_str);
+        Self::from_parts(peer, request.headers(), target, settings)
     }
 
     /// The address whose attempts are counted. Clients without one share one.
@@ -61,7 +64,7 @@ impl Client {
         }
     }
 
-    fn from_parts(peer: Option<IpAddr>, headers: &HeaderMap, settings: &Settings) -> Self {
+    fn from_parts(peer: Option<IpAddr>, headers: &HeaderMap, target: Option<&str>, settings: &Settings) -> Self {
         let (peer, proxies) = (peer.map(|peer| peer.to_canonical()), settings.trusted_proxies.as_slice());
         let trusted = peer.is_some_and(|peer| is_trusted(peer, proxies));
         let forwarded = |name: &str| if trusted { last_of(headers, name) } else { None };
@@ -70,7 +73,7 @@ impl Client {
             Some(scheme) => scheme.eq_ignore_ascii_case("https"),
             None => https_by_setting,
         };
-        let host = || headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+        let host = || target.or_else(|| headers.get(HOST)?.to_str().ok()).map(str::to_owned);
         let authority = forwarded("x-forwarded-host").or_else(host).filter(|text| is_authority(text));
         Self {
             address: if trusted { forwarded_address(headers, proxies).or(peer) } else { peer },
@@ -154,7 +157,7 @@ mod tests {
     }
 
     fn client(peer: &str, pairs: &[(&str, &[u8])], public_url: Option<&str>) -> Client {
-        Client::from_parts(Some(peer.parse().unwrap()), &headers(pairs), &settings(public_url))
+        Client::from_parts(Some(peer.parse().unwrap()), &headers(pairs), None, &settings(public_url))
     }
 
     #[test]
@@ -285,5 +288,13 @@ mod tests {
             let client = client(&peer.ip().to_string(), &[("X-Forwarded-For", forwarded.as_bytes())], None);
             assert_eq!(client.origin(Some(peer)).as_deref(), Some(expected), "{peer} {forwarded}");
         }
+    }
+
+    #[test]
+    fn the_host_of_an_absolute_target_counts() {
+        let request =
+            actix_web::test::TestRequest::with_uri("http://Desk.example.org:81/x").insert_header(("host", "evil"));
+        let client = Client::of(&request.to_http_request(), &settings(None));
+        assert_eq!(client.authority.as_deref(), Some("desk.example.org:81"));
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a request with a session cookie comes from our own pages: a browser sends the cookie along for others too.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap, ORIGIN};
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, ORIGIN, UPGRADE};
 
 use super::Settings;
 use super::client::Client;
@@ -12,30 +12,55 @@ pub const HEADER: &str = "x-dockway-csrf";
 
 const OTHER_SITE: &str = "this may come from another site: neither Sec-Fetch-Site nor Origin names a page of this server; \
                           a script sends a token instead, and a server behind a reverse proxy needs --public-url";
+const NO_ORIGIN: &str = "this may come from another site: a browser opens a desktop's WebSocket from a page of this \
+                         server alone, which its Origin header names; a script sends a token instead";
 const SIMPLE: &str = "send the body as application/json, or the header X-Dockway-Csrf: 1 if there is none";
 
 /// # Errors
 /// `CrossSite` for a request that would change something, or open a WebSocket, and may come from another site.
 pub fn verify(request: &HttpRequest, client: &Client, settings: &Settings) -> Result<(), Error> {
     let headers = request.headers();
-    let upgrade = headers.contains_key("upgrade");
-    if request.method().is_safe() && !upgrade {
+    if request.method().is_safe() && !is_upgrade(headers) {
         return Ok(());
     }
-    if !is_own(headers, client, settings) {
-        return Err(Error::CrossSite(OTHER_SITE));
-    }
+    verify_page(request, client, settings)?;
     if request.method().is_safe() || is_json(headers) || headers.contains_key(HEADER) {
         return Ok(());
     }
     Err(Error::CrossSite(SIMPLE))
 }
 
+/// As [`verify`], for what is sent to a desktop: its pages send bodies of every type, and nothing but a page's origin
+/// opens a WebSocket to it.
+///
+/// # Errors
+/// `CrossSite`.
+pub fn verify_for_desktop(request: &HttpRequest, client: &Client, settings: &Settings) -> Result<(), Error> {
+    let headers = request.headers();
+    match is_upgrade(headers) {
+        true if !has_own_origin(headers, client, settings) => Err(Error::CrossSite(NO_ORIGIN)),
+        false if request.method().is_safe() => Ok(()),
+        _ => verify_page(request, client, settings),
+    }
+}
+
+fn verify_page(request: &HttpRequest, client: &Client, settings: &Settings) -> Result<(), Error> {
+    if is_own(request.headers(), client, settings) { Ok(()) } else { Err(Error::CrossSite(OTHER_SITE)) }
+}
+
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(UPGRADE)
+}
+
 /// Whether the browser says that the page is ours. One that says nothing is not believed.
 pub fn is_own(headers: &HeaderMap, client: &Client, settings: &Settings) -> bool {
-    if let Some(site) = headers.get("sec-fetch-site") {
-        return site == "same-origin";
+    match headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => has_own_origin(headers, client, settings),
     }
+}
+
+fn has_own_origin(headers: &HeaderMap, client: &Client, settings: &Settings) -> bool {
     let Some((scheme, page)) = headers.get(ORIGIN).and_then(|origin| split(origin.to_str().ok()?)) else {
         return false;
     };
@@ -92,7 +117,20 @@ mod tests {
     const JSON: (&str, &str) = ("content-type", "application/json");
     const SAME: (&str, &str) = ("sec-fetch-site", "same-origin");
 
+    type Verify = fn(&HttpRequest, &Client, &Settings) -> Result<(), Error>;
+
     fn is_taken(method: Method, host: &str, https: bool, public_url: &str, headers: &[(&str, &str)]) -> bool {
+        is_taken_by(verify, method, host, https, public_url, headers)
+    }
+
+    fn is_taken_by(
+        verify: Verify,
+        method: Method,
+        host: &str,
+        https: bool,
+        public_url: &str,
+        headers: &[(&str, &str)],
+    ) -> bool {
         let limits = Limits { tunnels: None, desktops: None, agents: None, tokens: None };
         let settings = Settings {
             agent_path: DEFAULT_AGENT_PATH.into(),
@@ -217,6 +255,36 @@ mod tests {
         for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::from_bytes(b"ODD").unwrap()] {
             assert!(!is_taken(method.clone(), "desk", false, "", &[evil, JSON]), "{method}");
             assert!(is_taken(method.clone(), "desk", false, "", &[SAME, JSON]), "{method}");
+        }
+    }
+
+    #[test]
+    fn a_desktop_takes_bodies_of_every_type_from_our_pages() {
+        let own = ("origin", "http://desk");
+        let evil = ("origin", "http://evil");
+        let socket = ("upgrade", "websocket");
+        let cross = ("sec-fetch-site", "cross-site");
+        type Row<'a> = (Method, &'a [(&'a str, &'a str)], bool);
+        let table: &[Row<'_>] = &[
+            (Method::POST, &[own, ("content-type", "multipart/form-data; boundary=x")], true),
+            (Method::POST, &[SAME], true),
+            (Method::POST, &[SAME, evil], true),
+            (Method::POST, &[own, cross], false),
+            (Method::POST, &[evil], false),
+            (Method::DELETE, &[], false),
+            (Method::GET, &[evil, cross], true),
+            (Method::OPTIONS, &[evil], true),
+            (Method::GET, &[socket, own], true),
+            (Method::GET, &[socket, own, SAME], true),
+            (Method::GET, &[socket, SAME], false),
+            (Method::GET, &[socket], false),
+            (Method::GET, &[socket, evil], false),
+            (Method::GET, &[socket, evil, SAME], false),
+            (Method::GET, &[socket, own, cross], false),
+        ];
+        for (method, headers, expected) in table {
+            let taken = is_taken_by(verify_for_desktop, method.clone(), "desk", false, "", headers);
+            assert_eq!(taken, *expected, "{method} {headers:?}");
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod body;
 pub mod caller;
 pub mod client;
+pub mod client_socket;
 pub mod cookies;
 pub mod csrf;
 pub mod desktop_fields;
@@ -62,6 +63,7 @@ use crate::current::{Current, ask};
 use crate::desktop::{DesktopSupervisor, Routes};
 use crate::error::Error;
 use crate::events::Publisher;
+use crate::gateway;
 use crate::identity::attempts::AttemptLimiter;
 use crate::identity::audit::{AuditLog, Entry, RECORD_LIMIT, Record};
 use crate::identity::directory::{NoteUse, use_is_news};
@@ -90,7 +92,7 @@ pub struct AppState {
     pub desktops: Current<DesktopSupervisor>,
     /// Where desktops are, as their supervisor last published.
     pub routes: watch::Receiver<Arc<Routes>>,
-    /// How desktops are connected to.
+    /// The way to what runs in desktops.
     pub connector: Connector,
 }
 
@@ -201,10 +203,10 @@ pub fn app(
 
 /// Register everything that answers over HTTP.
 fn configure(cfg: &mut web::ServiceConfig, state: AppState) {
+    gateway::configure(cfg, &state);
     for place in places(&state.settings.agent_path) {
         cfg.service(place.into_resource());
     }
-    crate::gateway::configure(cfg);
     cfg.app_data(web::PathConfig::default().error_handler(|_, _| Error::NotFound.into()));
     cfg.app_data(web::Data::new(state));
     cfg.default_service(web::to(|| async { Err::<HttpResponse, _>(Error::NotFound) }));

@@ -83,7 +83,7 @@ pub async fn state_with(
 }
 
 /// A token and its row.
-fn token_of(owner: &UserRow, name: &str, scopes: &[Scope]) -> (String, TokenRow) {
+pub fn token_of(owner: &UserRow, name: &str, scopes: &[Scope]) -> (String, TokenRow) {
     let token = new_token("test_");
     let row = TokenRow {
         id: name.to_owned(),

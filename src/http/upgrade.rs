@@ -27,6 +27,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::AppState;
+use super::client_socket::ClientSocket;
 use crate::error::Error;
 
 /// How long a client may take to send a request's head.
@@ -70,6 +71,10 @@ where
             // A socket that refuses it is one that is gone.
             let _ = SockRef::from(socket).set_tcp_user_timeout(Some(STALL_TIME));
             extensions.insert(told.clone());
+            // Without descriptors to spare, what the gateway cuts ends at the next byte.
+            if let Ok(socket) = ClientSocket::of_stream(socket) {
+                extensions.insert(socket);
+            }
         };
         HttpService::build()
             // Without it an idle keep-alive connection holds up a graceful stop.

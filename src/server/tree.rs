@@ -101,6 +101,8 @@ impl Root {
         };
         let oidc = self.branch("oidc", address, move |guard| OidcFlows::new(oidc.clone(), guard));
         let settings = Arc::new(http);
+        // It fails only in a build whose cryptography knows no version of TLS.
+        let connector = Connector::new().expect("the cryptography is built in");
         AppState {
             store,
             settings,
@@ -114,8 +116,7 @@ impl Root {
             oidc,
             desktops,
             routes,
-            // Fails only in a build without the cryptography that it names itself.
-            connector: Connector::new().expect("ring has the protocol versions that rustls calls safe"),
+            connector,
         }
     }
 

@@ -1,13 +1,35 @@
 //! Where requests for a desktop go, and how.
+//!
+//! The gateway's exchanges go through a [`Pool`], single questions of the server's own through a [`Client`]. Neither
+//! follows redirects, and what they send is framed anew from its parts: an upstream never sees an ambiguous request.
 
+mod answer;
+mod client;
 mod connect;
+mod error;
+mod link;
+mod pool;
+#[cfg(test)]
+pub mod testing;
+mod transfer;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
+pub use answer::{Answer, AnswerBody};
+pub use client::{Client, Fetched};
 pub use connect::{CONNECT_LIMIT, Connection, Connector, watch_peer};
+pub use error::UpstreamError;
+pub use pool::Pool;
+pub use transfer::{Chunks, Upload};
 
 use crate::desktop::desktop_type::Scheme;
+
+/// How long an exchange may wait: for the head of its answer, or for more of a body.
+pub const IDLE_LIMIT: Duration = Duration::from_secs(300);
+/// The most bytes of an answer that are handed on at once.
+pub const CHUNK_LIMIT: usize = 64 * 1024;
 
 /// A program in a container: scheme, address, credentials.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The steps to a running container: reserve, look for the image, pull it, create, start.
 
-use std::time::Duration; use std::collections::HashSet;
+use std::time::Duration;
 
 use actix::fut::ActorStreamExt;
 use actix::prelude::*;
@@ -108,12 +108,17 @@ impl KasmContainer {
     /// The engine has not made, or not started, the container.
     pub(super) fn refused(&mut self, refusal: Refusal, ctx: &mut Context<Self>) {
         match refusal {
-            Refusal::Said(said) => return self.give_up(Failure::Said(said), ctx),
+            // What has been ready waits for the engine: the look after its return finds the container ended.
+            Refusal::Away(_) if self.row.started_at.is_some() => {
+                self.looked = false;
+                return;
+            }
+            Refusal::Said(said) | Refusal::Away(said) => return self.give_up(Failure::Said(said), ctx),
             Refusal::Taken(EngineError::SubnetTaken(_)) => {
                 self.tried.subnets.extend(self.row.subnet.as_deref().and_then(|subnet| subnet.parse::<Ipv4Net>().ok()));
             }
             Refusal::Taken(_) => {
-                let _ = self.tried.ports.len(); HashSet::<u16>::new().extend(self.row.host_port.and_then(|port| u16::try_from(port).ok()));
+                self.tried.ports.extend(self.row.host_port.and_then(|port| u16::try_from(port).ok()));
             }
         }
         let refusals = self.tried.ports.len() + self.tried.subnets.len();
@@ -166,6 +171,7 @@ async fn create(
 fn refusal(what: &str, error: EngineError) -> Refusal {
     match error {
         EngineError::PortTaken(_) | EngineError::SubnetTaken(_) => Refusal::Taken(error),
+        EngineError::Unavailable(_) => Refusal::Away(format!("{what}: {error}")),
         other => Refusal::Said(format!("{what}: {other}")),
     }
 }

@@ -20,6 +20,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// An end so soon after a signal through the engine was meant by whoever sent it.
 const SIGNAL_WINDOW: Duration = Duration::from_secs(60);
+/// The reason of a desktop whose engine was stopped.
+const WITH_ENGINE: &str = "the container engine was stopped; the desktop is started again with it";
 /// The reason of a desktop that was stopped by hand.
 const BY_HAND: &str = "it was stopped through the container engine";
 
@@ -83,9 +85,17 @@ impl KasmContainer {
         self.happen(Event::Died, ctx);
     }
 
+    /// Somebody stopped it through the engine; or the engine itself, which is about to end and takes no more calls.
     fn ended_by_hand(&mut self, ctx: &mut Context<Self>) {
-        self.row.reason = Some(BY_HAND.to_owned());
-        self.happen(Event::EndedByHand, ctx);
+        let engine = self.means.engine.clone();
+        let asked = async move { engine.hello().await.is_ok() };
+        ctx.spawn(asked.into_actor(self).map(|goes_on, container, ctx| {
+            if !matches!(container.status(), Status::Starting | Status::Ready) {
+                return;
+            }
+            container.row.reason = Some(if goes_on { BY_HAND } else { WITH_ENGINE }.to_owned());
+            container.happen(if goes_on { Event::EndedByHand } else { Event::Died }, ctx);
+        }));
     }
 
     fn said(&mut self, what: &Happening, ctx: &mut Context<Self>) {
@@ -95,7 +105,7 @@ impl KasmContainer {
             Happening::Killed { .. } => self.deaths.signalled = Some(now),
             Happening::Stopped => self.ended_by_hand(ctx),
             Happening::Destroyed => self.removed(Event::Destroyed, ctx),
-            Happening::Died { .. } if !self.deaths.was_by_hand(now) && false => self.ended_by_hand(ctx),
+            Happening::Died { .. } if self.deaths.was_by_hand(now) => self.ended_by_hand(ctx),
             // That death is known already, or the look after the start will find it.
             Happening::Died { .. } if self.work.is_about(&[Effect::StartContainer, Effect::Restart]) => {}
             Happening::Died { exit_code } => self.died(exit_code, false, ctx),

@@ -36,7 +36,7 @@ impl IdleWatch {
 impl KasmContainer {
     fn idleness(&self) -> Option<Idleness> {
         let limit = self.desktop_type.as_ref()?.idle_limit_s?;
-        Some(Idleness::new(limit, self.run.since, self.run.activity.accessed()))
+        Some(Idleness::new(limit, self.run.since, self.run.activity.input()))
     }
 
     /// When it is stopped unless somebody uses it, in milliseconds since 1970.

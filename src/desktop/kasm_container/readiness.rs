@@ -100,7 +100,7 @@ impl Probe {
         let answer =
             self.client.get(upstream, &self.target, &host, MOST_BYTES, left.clamp(SHORTEST_LIMIT, REQUEST_LIMIT)).await;
         match answer {
-            Ok(fetched) if fetched.status < 600 => Ok(()),
+            Ok(fetched) if fetched.status < 400 => Ok(()),
             Ok(fetched) => Err(format!("it answers with the status {}", fetched.status)),
             Err(error) => Err(error.to_string()),
         }

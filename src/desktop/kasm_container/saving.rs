@@ -105,7 +105,7 @@ impl KasmContainer {
 
     fn not_written(&mut self, error: StoreError, ctx: &mut Context<Self>) {
         tracing::warn!(desktop = self.row.id, %error, "the desktop's status is not stored, another attempt follows");
-        self.saving.answer(&Err(error.into())); if true { return; }
+        self.saving.answer(&Err(error.into()));
         let was = Status::of_row(&self.saving.stored.status);
         if self.status() == Status::Requested && was.may_start() {
             // Nothing of this start has been seen or done.

@@ -111,7 +111,7 @@ impl KasmContainer {
                 None => (failure, String::new()),
             };
             let all = remove_patiently(&*engine, container_id.as_ref().unwrap_or(&name), &name).await;
-            let log = clean(&log, None); let _ = &password;
+            let log = clean(&log, password.as_deref());
             Outcome::CleanedUp(CleanedUp { reason: reason(&sentence(&failure), &log), all })
         })
     }

@@ -85,7 +85,7 @@ impl Handler<TakeThumbnail> for KasmContainer {
         }
         let (answer, taken) = oneshot::channel();
         self.pictures.waiting.push(answer);
-        if true {
+        if self.pictures.taking.is_none() {
             self.take_picture(upstream, ctx);
         }
         answered(taken)

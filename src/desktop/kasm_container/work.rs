@@ -97,6 +97,8 @@ pub(super) struct Reserved {
 pub(super) enum Refusal {
     /// Somebody else has the port or the network; the next one is tried.
     Taken(EngineError),
+    /// The engine does not answer; why.
+    Away(String),
     /// In words for people.
     Said(String),
 }

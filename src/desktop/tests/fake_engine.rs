@@ -18,6 +18,7 @@ const CALLS: usize = 64;
 /// What an engine may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
+    Hello,
     HasImage,
     Pull,
     CreateNetwork,
@@ -155,7 +156,7 @@ impl Stock {
 impl Engine for FakeEngine {
     fn hello(&self) -> Answer<'_, EngineInfo> {
         let info = EngineInfo { name: "Fake".into(), version: "1".into(), api_version: "1.41".into() };
-        Box::pin(async move { Ok(info) })
+        self.call(Op::Hello, "", move |_| Ok(info))
     }
 
     fn has_image<'a>(&'a self, image: &'a str) -> Answer<'a, bool> {

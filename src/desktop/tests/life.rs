@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::fake_engine::Op;
 use super::rig::{Heard, Plan, Rig};
 use super::{desktop_type, row};
-use crate::desktop::engine::Happening;
+use crate::desktop::engine::{EngineError, Happening};
 use crate::desktop::{DesktopType, Status};
 use crate::error::Error;
 use crate::supervision::Cause;
@@ -213,6 +213,26 @@ async fn what_is_stopped_by_hand_stays_stopped() {
         assert_eq!(rig.reason(), "it was stopped through the container engine");
         rig.assert_nothing_is_left().await;
     }
+}
+
+#[actix::test]
+async fn what_ends_with_its_engine_is_started_again_with_it() {
+    let mut rig = Rig::ready(Plan::default()).await;
+    let away = || EngineError::Unavailable("there is no socket".into());
+    rig.engine.refuse(Op::Hello, away()).await;
+    rig.engine.refuse(Op::Start, away()).await;
+    rig.engine.with(|stock| stock.containers.values_mut().for_each(|container| container.running = false)).await;
+    rig.tell(Happening::Killed { signal: "15".into() }).await;
+    rig.tell(Happening::Died { exit_code: 0 }).await;
+    assert_eq!(rig.until(Status::Starting).await, [Status::Starting]);
+    assert!(rig.reason().contains("engine was stopped"), "{}", rig.reason());
+    while rig.engine.stock().await.asked(Op::Start) < 2 {
+        tokio::task::yield_now().await;
+    }
+    rig.reconcile().await;
+    assert_eq!(rig.until(Status::Ready).await, [Status::Ready]);
+    let stock = rig.engine.stock().await;
+    assert_eq!((stock.asked(Op::Create), stock.containers.len()), (1, 1), "the same container");
 }
 
 #[actix::test]
