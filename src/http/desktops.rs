@@ -52,7 +52,7 @@ pub(super) async fn list(
     let mut desktops = state.ask_desktops(ListDesktops).await?;
     desktops.retain(|desktop| caller.can(Action::ReadDesktop, Object::Owned { owner_id: &desktop.owner_id }));
     let Page { items, next } = page.cut(desktops, |desktop| &desktop.id);
-    Ok(web::Json(Page { items: items.into_iter().map(|desktop| located(desktop, &base)).collect(), next }))
+    Ok(web::Json(Page { items: items.into_iter().map(|desktop| located(desktop, &state, &base)).collect(), next }))
 }
 
 /// Get a desktop
@@ -87,7 +87,7 @@ pub(super) async fn create(
     let made = state.ask_desktops(CreateDesktop { owner_id, username, desktop_type, limit }).await??;
     caller.trail().object(made.id.as_str());
     caller.trail().detail(made.proxy_path.as_str());
-    Ok(accepted(made, &base))
+    Ok(accepted(made, &state, &base))
 }
 
 /// Read a desktop
@@ -103,7 +103,7 @@ pub(super) async fn show(
     request: HttpRequest,
 ) -> Result<web::Json<DesktopView>, Error> {
     let desktop = reach(&caller, &state, Action::ReadDesktop, &id).await?;
-    Ok(web::Json(located(desktop, &base_url(&request, &state)?)))
+    Ok(web::Json(located(desktop, &state, &base_url(&request, &state)?)))
 }
 
 /// Delete a desktop
@@ -155,7 +155,7 @@ pub(super) async fn start(
     reach(&caller, &state, Action::StartDesktop, &id).await?;
     let started = state.ask_desktops(StartDesktop(id.into_inner())).await??;
     caller.trail().detail(started.proxy_path.as_str());
-    Ok(accepted(started, &base))
+    Ok(accepted(started, &state, &base))
 }
 
 /// Stop a desktop
@@ -179,7 +179,7 @@ pub(super) async fn stop(
     reach(&caller, &state, Action::StopDesktop, &id).await?;
     let stopped = state.ask_desktops(StopDesktop(id.into_inner())).await??;
     caller.trail().detail(stopped.proxy_path.as_str());
-    Ok(accepted(stopped, &base))
+    Ok(accepted(stopped, &state, &base))
 }
 
 /// The desktop with this id, if the caller may do this to it.
@@ -196,12 +196,13 @@ fn base_url(request: &HttpRequest, state: &AppState) -> Result<String, Error> {
     Client::of(request, &state.settings).base_url(&state.settings)
 }
 
-/// With the address at which a browser opens it.
-fn located(desktop: DesktopView, base: &str) -> DesktopView {
-    DesktopView { url: format!("{base}/desktop/{}", desktop.proxy_path), ..desktop }
+/// With its owner's name, and the address at which a browser opens it.
+fn located(desktop: DesktopView, state: &AppState, base: &str) -> DesktopView {
+    let owner = state.snapshot().username(&desktop.owner_id);
+    DesktopView { owner, url: format!("{base}/desktop/{}", desktop.proxy_path), ..desktop }
 }
 
-fn accepted(desktop: DesktopView, base: &str) -> HttpResponse {
+fn accepted(desktop: DesktopView, state: &AppState, base: &str) -> HttpResponse {
     let location = ("Location", format!("/api/desktops/{}", desktop.id));
-    HttpResponse::Accepted().insert_header(location).json(located(desktop, base))
+    HttpResponse::Accepted().insert_header(location).json(located(desktop, state, base))
 }

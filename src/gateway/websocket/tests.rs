@@ -55,7 +55,8 @@ impl Rig {
         let opened = state.tell(OpenSession::for_tests(OWNER)).await.unwrap().unwrap();
         let served = state.clone();
         let server = TestServer::start(|listener| serve_http(listener, served, 1));
-        let cookie = format!("Cookie: dockway_session={}\r\nSec-Fetch-Site: same-origin\r\n", opened.id);
+        let (id, host) = (opened.id, server.address);
+        let cookie = format!("Cookie: dockway_session={id}\r\nOrigin: http://{host}\r\n");
         Self { server, state, cookie, route, _tokens: tokens }
     }
 
