@@ -19,7 +19,7 @@ async def serve(request):
     return web.json_response(dict(target=request.raw_path, length=length, sha256=digest.hexdigest(), headers=headers))
 
 async def main():
-    runner = web.ServerRunner(web.Server(serve))
+    runner = web.ServerRunner(web.Server(serve, max_field_size=64 * 1024))
     await runner.setup()
     await web.TCPSite(runner, "0.0.0.0", 8000).start()
     await asyncio.Event().wait()

@@ -8,10 +8,10 @@ use crate::common::{Browser, SOON, wait_until};
 
 const PASSWORD: &str = "correct horse battery";
 
-/// Different colours on the largest canvas of the page; 0 while there is none.
+/// Different colours on the largest canvas of the page; false while there are few.
 const COLOURS: &str = "
     const canvases = [...document.querySelectorAll('canvas')].sort((a, b) => b.width * b.height - a.width * a.height);
-    if (!canvases.length || canvases[0].width < 200) return 0;
+    if (!canvases.length || canvases[0].width < 200) return false;
     const { width, height } = canvases[0];
     const pixels = canvases[0].getContext('2d').getImageData(0, 0, width, height).data;
     const seen = new Set();

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use tokio::time::sleep;
 
 use super::KasmContainer;
 use super::work::Failure;
@@ -20,6 +21,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// An end so soon after a signal through the engine was meant by whoever sent it.
 const SIGNAL_WINDOW: Duration = Duration::from_secs(60);
+/// After an end by hand, how long the engine may take to tell that the container was removed as well.
+const SETTLE_TIME: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 700 });
 /// The reason of a desktop whose engine was stopped.
 const WITH_ENGINE: &str = "the container engine was stopped; the desktop is started again with it";
 /// The reason of a desktop that was stopped by hand.
@@ -87,10 +90,14 @@ impl KasmContainer {
 
     /// Somebody stopped it through the engine; or the engine itself, which is about to end and takes no more calls.
     fn ended_by_hand(&mut self, ctx: &mut Context<Self>) {
-        let engine = self.means.engine.clone();
-        let asked = async move { engine.hello().await.is_ok() };
-        ctx.spawn(asked.into_actor(self).map(|goes_on, container, ctx| {
-            if !matches!(container.status(), Status::Starting | Status::Ready) {
+        let (engine, ended) = (self.means.engine.clone(), self.row.container_id.clone());
+        let asked = async move {
+            sleep(SETTLE_TIME).await;
+            engine.hello().await.is_ok()
+        };
+        ctx.spawn(asked.into_actor(self).map(move |goes_on, container, ctx| {
+            let is_settled = !matches!(container.status(), Status::Starting | Status::Ready);
+            if is_settled || container.row.container_id != ended {
                 return;
             }
             container.row.reason = Some(if goes_on { BY_HAND } else { WITH_ENGINE }.to_owned());
@@ -102,7 +109,13 @@ impl KasmContainer {
         let now = Instant::now();
         match *what {
             Happening::OutOfMemory => self.deaths.out_of_memory = true,
-            Happening::Killed { .. } => self.deaths.signalled = Some(now),
+            Happening::Killed { .. } => {
+                self.deaths.signalled = Some(now);
+                // The engine may tell of the death before it tells of its cause.
+                if self.work.is_about(&[Effect::Restart]) {
+                    self.ended_by_hand(ctx);
+                }
+            }
             Happening::Stopped => self.ended_by_hand(ctx),
             Happening::Destroyed => self.removed(Event::Destroyed, ctx),
             Happening::Died { .. } if self.deaths.was_by_hand(now) => self.ended_by_hand(ctx),

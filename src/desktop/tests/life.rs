@@ -199,15 +199,13 @@ async fn what_ends_again_and_again_fails_with_its_last_words() {
 
 #[actix::test]
 async fn what_is_stopped_by_hand_stays_stopped() {
-    // In Docker's order, and with an engine that tells of the stop alone.
-    for killed in [true, false] {
+    // An engine tells of the cause before or after the death, or of the stop alone.
+    let (killed, died) = (Happening::Killed { signal: "15".into() }, Happening::Died { exit_code: 0 });
+    let orders = [[killed.clone(), died.clone()], [died.clone(), killed], [died, Happening::Stopped]];
+    for order in orders {
         let mut rig = Rig::ready(Plan::default()).await;
-        if killed {
-            rig.tell(Happening::Killed { signal: "15".into() }).await;
-            rig.tell(Happening::Died { exit_code: 0 }).await;
-        } else {
-            rig.tell(Happening::Died { exit_code: 0 }).await;
-            rig.tell(Happening::Stopped).await;
+        for news in order {
+            rig.tell(news).await;
         }
         rig.until(Status::Stopped).await;
         assert_eq!(rig.reason(), "it was stopped through the container engine");
@@ -239,6 +237,8 @@ async fn what_ends_with_its_engine_is_started_again_with_it() {
 async fn what_is_removed_by_hand_is_gone() {
     let mut rig = Rig::ready(Plan::default()).await;
     rig.engine.with(|stock| stock.containers.clear()).await;
+    rig.tell(Happening::Killed { signal: "9".into() }).await;
+    rig.tell(Happening::Died { exit_code: 137 }).await;
     rig.tell(Happening::Destroyed).await;
     assert_eq!(rig.until(Status::Gone).await, [Status::Gone]);
     assert_eq!(rig.reason(), "its container was removed through the container engine");
