@@ -31,7 +31,7 @@ fn from_the_sign_in_to_a_file_written_by_the_keyboard() {
     let server = Desktops::start();
     let alice = account(&server, "alice");
     let base = format!("http://127.0.0.1:{}", server.port);
-    let chromium = Chromium::start(1200, 800);
+    let chromium = Chromium::start(&server, 1200, 800);
     chromium.sign_in(&base, "alice", PASSWORD);
 
     let (status, desktop) = alice.post("/api/desktops", &json!({ "desktop_type": TYPE }));
@@ -91,7 +91,7 @@ fn a_desktop_that_fails_says_why_and_starts_again() {
     wait_until("it failed", SOON * 4, || {
         api.get(&format!("/api/desktops/{}", id_of(&desktop))).1["status"] == "failed"
     });
-    let chromium = Chromium::start(800, 700);
+    let chromium = Chromium::start(&server, 800, 700);
     let base = format!("http://127.0.0.1:{}", server.port);
     chromium.sign_in(&base, "alice", PASSWORD);
     chromium.goto(&format!("{base}/desktop/alice-broken"));

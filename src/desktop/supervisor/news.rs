@@ -29,7 +29,16 @@ impl DesktopSupervisor {
         let told = desktop.told.as_ref()?;
         let name = self.types.iter().find(|(_, known)| known.id == desktop.row.type_id).map(|(name, _)| name.clone());
         let desktop_type = name.unwrap_or_else(|| told.view.desktop_type.clone());
-        Some(DesktopView { desktop_type, url: desktop_url(&desktop.row.proxy_path), ..told.view.clone() })
+        // The gateway counts on while the container has nothing to tell.
+        let activity = &told.route.activity;
+        let last_accessed = desktop.row.last_accessed.max(Some(activity.accessed()).filter(|at| *at > 0));
+        Some(DesktopView {
+            desktop_type,
+            url: desktop_url(&desktop.row.proxy_path),
+            connections: activity.open(),
+            last_accessed: last_accessed.map(rfc3339),
+            ..told.view.clone()
+        })
     }
 
     pub(super) fn view(&self, id: &str) -> Result<DesktopView, Error> {

@@ -1,5 +1,6 @@
 //! Debian's Chromium, driven as a person would: over WebDriver, without a window.
 
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,31 +8,55 @@ use std::time::{Duration, Instant};
 use fantoccini::actions::{InputSource, KeyAction, KeyActions, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
 use fantoccini::{Client, ClientBuilder};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::process::Process;
-use super::{artefacts, wait_for};
+use super::{Server, artefacts, wait_until};
 
 /// How long a page may take to come to a state.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// In a network of its own: Chromium drops whatever it is loading when an interface of its machine comes or goes, as
+/// those of containers do (net::ERR_NETWORK_CHANGED).
+const INSIDE: &str = "
+    ip link set lo up
+    socat TCP-LISTEN:$2,bind=127.0.0.1,fork,reuseaddr UNIX-CONNECT:$1out &
+    socat UNIX-LISTEN:$1in,fork TCP:127.0.0.1:9515 &
+    exec chromedriver --port=9515
+";
+/// Which of the server's own ports leads to its driver.
+const DRIVER_PORT: u16 = 59;
+
 pub struct Chromium {
     client: Option<Client>,
     runtime: Runtime,
+    _relays: [Process; 2],
     _driver: Process,
+    _directory: TempDir,
 }
 
 impl Chromium {
-    /// With a window of this size.
-    pub fn start(width: u32, height: u32) -> Self {
-        let mut command = Command::new("chromedriver");
-        command.args(["--port=0", "--allowed-ips="]).stdin(Stdio::null());
+    /// With a window of this size, and a way to this server alone.
+    pub fn start(server: &Server, width: u32, height: u32) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let relay = |name: &'static str, from: String, to: String| {
+            Process::spawn(name, Command::new("socat").args([from, to]).stdin(Stdio::null()))
+        };
+        let (port, driver_port) = (server.port, server.own_port(DRIVER_PORT));
+        let to_server = relay("way out", format!("UNIX-LISTEN:{},fork", path("out")), format!("TCP:127.0.0.1:{port}"));
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", INSIDE]);
+        command.args(["sh", &path(""), &port.to_string()]).stdin(Stdio::null());
         let driver = Process::spawn("chromedriver", &mut command);
-        let port = wait_for("chromedriver's port", PATIENCE, || {
-            let line = driver.line_with("started successfully on port")?;
-            line.rsplit(' ').next()?.trim_end_matches('.').parse::<u16>().ok()
+        wait_until("chromedriver's start", PATIENCE, || {
+            driver.line_with("started successfully").is_some() && directory.path().join("in").exists()
         });
+        let listen = format!("TCP-LISTEN:{driver_port},bind=127.0.0.1,fork,reuseaddr");
+        let to_driver = relay("way in", listen, format!("UNIX-CONNECT:{}", path("in")));
+        wait_until("the way to chromedriver", PATIENCE, || TcpStream::connect(("127.0.0.1", driver_port)).is_ok());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let args = [
             "--headless=new".to_owned(),
@@ -42,14 +67,15 @@ impl Chromium {
         ];
         let options = json!({ "args": args });
         let capabilities = [("goog:chromeOptions".to_owned(), options)].into_iter().collect();
-        let url = format!("http://127.0.0.1:{port}");
+        let url = format!("http://127.0.0.1:{driver_port}");
         let client = runtime.block_on(async {
             ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
                 .capabilities(capabilities)
                 .connect(&url)
                 .await
         });
-        Self { client: Some(client.expect("a browser")), runtime, _driver: driver }
+        let client = Some(client.expect("a browser"));
+        Self { client, runtime, _relays: [to_server, to_driver], _driver: driver, _directory: directory }
     }
 
     fn client(&self) -> &Client {
@@ -91,7 +117,10 @@ impl Chromium {
             }
             if Instant::now() > give_up {
                 self.screenshot("gave-up");
-                panic!("{what}: not within {PATIENCE:?} at {}", self.url());
+                let page = self.run("return document.documentElement.className + ': ' + document.body.innerText + \
+                                     JSON.stringify(performance.getEntriesByType('resource').map(one => \
+                                     [one.name, one.responseStatus, Math.round(one.startTime), Math.round(one.duration)]))");
+                panic!("{what}: not within {PATIENCE:?} at {}: {page}", self.url());
             }
             std::thread::sleep(LOOK_EVERY);
         }
