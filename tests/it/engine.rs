@@ -1,7 +1,7 @@
 //! The container engine's client against the real Docker and the real Podman.
 
-mod bench;
-mod images;
+pub mod bench;
+pub mod images;
 mod life;
 mod link;
 mod podman;

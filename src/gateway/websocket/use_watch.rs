@@ -12,8 +12,9 @@ use crate::identity::Caller;
 const ACCESS_STEP_MS: i64 = 2000;
 /// And of input.
 const INPUT_STEP_MS: i64 = 500;
-/// Input keeps the sign-in alive; it is told this often at most.
-const SIGN_IN_STEP_MS: i64 = 30_000;
+/// Input keeps the sign-in alive; it is looked this often at most whether that is news. A sign-in may last for as little
+/// as a second without use.
+const SIGN_IN_STEP_MS: i64 = 500;
 
 /// See the module's documentation. One belongs to each WebSocket.
 pub struct UseWatch {

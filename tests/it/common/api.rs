@@ -47,6 +47,11 @@ impl Api {
         Self { token: token.map(str::to_owned), ..self.clone() }
     }
 
+    /// The server's port.
+    pub fn port(&self) -> u16 {
+        self.base.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+    }
+
     /// The token that it shows.
     pub fn token(&self) -> &str {
         self.token.as_deref().expect("it has one")

@@ -5,14 +5,19 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use dockway::store::Store;
+use dockway::store::models::ContainerRow;
+use dockway::store::{Connection, Store, StoreError, containers};
 use serde_json::{Value, json};
 
 use super::server::Setup;
 use super::{Api, Server, wait_for};
+use crate::engine::bench::{Bench, IMAGE};
 
 /// The type that the tests launch.
 pub const TYPE: &str = "debian-desktop";
+/// The command of a web application that is ready at once.
+pub const LIGHT: &str = "mkdir -p /tmp/www; echo light > /tmp/www/index.html; echo serving; trap 'exit 0' TERM; \
+    httpd -f -p 8000 -h /tmp/www & wait";
 /// How long a desktop may take on a busy machine until it is ready.
 pub const READY_WITHIN: Duration = Duration::from_secs(90);
 
@@ -74,6 +79,35 @@ impl Desktops {
     /// Everything of a kind that carries this server's label.
     pub fn all(&self, kind: Kind) -> Vec<String> {
         labelled(kind, &self._estate.installation)
+    }
+
+    /// Look into the database.
+    pub fn read<T>(&self, look: impl FnOnce(&mut Connection) -> Result<T, StoreError>) -> T {
+        let url = format!("sqlite://{}", self.server.data_dir().join("dockway.db").display());
+        Store::open(&url).and_then(|store| store.run_now(look)).expect("the server's database")
+    }
+
+    /// A desktop as it is stored.
+    pub fn row(&self, id: &str) -> ContainerRow {
+        self.read(|c| containers::find(c, id)).expect("its row")
+    }
+
+    /// Add a type, a web application of the small image that is ready at once, but for these fields.
+    pub fn add_light_type(&self, name: &str, changes: Value) {
+        // It makes the image, if nobody has yet.
+        drop(Bench::docker());
+        let mut body = json!({ "name": name, "label": name, "image": IMAGE, "kind": "web", "port": 8000, "scheme": "http",
+            "command": ["sh", "-c", LIGHT], "home_path": "/home/me", "memory_bytes": 64 << 20, "pids": 64 });
+        body.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
+        let (status, answer) = self.api().post("/api/desktop-types", &body);
+        assert_eq!(status, 201, "{answer}");
+    }
+
+    /// Neither the engine nor the row has anything of a desktop.
+    pub fn assert_nothing_left(&self, id: &str) {
+        assert_eq!((self.all(Kind::Container).len(), self.all(Kind::Network).len()), (0, 0));
+        let row = self.row(id);
+        assert_eq!((row.container_id, row.host_port, row.subnet, row.password), (None, None, None, None));
     }
 
     /// Launch a desktop of this type for whoever this is, and wait until it is ready.
@@ -157,6 +191,12 @@ pub fn inspect(container: &str) -> Option<Value> {
 
 pub fn id_of(desktop: &Value) -> &str {
     desktop["id"].as_str().unwrap_or_else(|| panic!("no id in {desktop}"))
+}
+
+/// How many connections to a desktop are counted now.
+pub fn connections(api: &Api, desktop: &Value) -> u64 {
+    let (_, shown) = api.get(&format!("/api/desktops/{}", id_of(desktop)));
+    shown["connections"].as_u64().unwrap_or_else(|| panic!("no number in {shown}"))
 }
 
 /// The name of a desktop's container: the one that carries its label.

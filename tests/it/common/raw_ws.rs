@@ -1,7 +1,7 @@
 //! A WebSocket by hand, for an agent that misbehaves or a reader of events. Shares no code with the program.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -95,6 +95,21 @@ impl RawWs {
     /// Close so that the server sees a reset.
     pub fn reset(self) {
         super::sockets::reset(self.reader.into_inner());
+    }
+
+    /// The address of this end.
+    pub fn local(&self) -> SocketAddr {
+        self.reader.get_ref().local_addr().expect("an address")
+    }
+
+    /// How long a read may take.
+    pub fn set_read_limit(&self, limit: Duration) {
+        self.reader.get_ref().set_read_timeout(Some(limit)).expect("a limit");
+    }
+
+    /// Bytes that have come and are not read, up to the length of `room`.
+    pub fn unread(&self, room: &mut [u8]) -> usize {
+        self.reader.get_ref().peek(room).unwrap_or(0)
     }
 
     /// A handle for writing from another thread.
