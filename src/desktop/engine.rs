@@ -3,6 +3,7 @@
 pub mod docker;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -16,6 +17,14 @@ pub const LABEL_INSTALLATION: &str = "dockway.installation";
 pub const LABEL_DESKTOP: &str = "dockway.desktop";
 pub const LABEL_OWNER: &str = "dockway.owner";
 pub const LABEL_TYPE: &str = "dockway.type";
+
+/// What an engine puts into each of its containers: Docker, Podman.
+const MARKS_OF_A_CONTAINER: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
+
+/// Whether this server runs in a container itself, and has to join a desktop's network to reach it.
+pub fn runs_in_container() -> bool {
+    MARKS_OF_A_CONTAINER.iter().any(|mark| Path::new(mark).exists())
+}
 
 /// The answer of an engine.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, EngineError>>;

@@ -33,7 +33,7 @@ use self::idle::IdleWatch;
 use self::saving::Saving;
 use self::thumbnails::Pictures;
 use self::work::Work;
-use super::engine::Engine;
+use super::engine::{Engine, runs_in_container};
 use super::messages::{Accessed, Changed, IdleWarning};
 use super::progress::Progress;
 use super::reserve::Tried;
@@ -41,7 +41,7 @@ use super::routes::Activity;
 use super::state::{self, Event, State};
 use super::{DesktopType, Status};
 use crate::clock::now_ms;
-use crate::config::DesktopConfig;
+use crate::config::{DesktopConfig, DesktopReach};
 use crate::error::Error;
 use crate::store::Store;
 use crate::store::models::ContainerRow;
@@ -101,6 +101,8 @@ pub struct KasmContainer {
     engine_up: bool,
     /// The engine was asked for the container since it last began to answer.
     looked: bool,
+    /// This server is in the desktop's network, or was there anyway. Before that a connection would wait in vain.
+    joined: bool,
     /// Something of it may stand in the engine.
     holds: bool,
     run: Run,
@@ -146,6 +148,7 @@ impl KasmContainer {
     pub fn new(new: NewContainer) -> Self {
         let NewContainer { row, desktop_type, username, means, engine_up, parent, guard } = new;
         let status = Status::of_row(&row.status);
+        let joined = means.config.reach != DesktopReach::Network || !runs_in_container();
         let password = row.password.as_deref().and_then(|sealed| means.vault.read(&row.id, sealed).ok());
         Self {
             means,
@@ -158,6 +161,7 @@ impl KasmContainer {
             limits_skipped: Vec::new(),
             engine_up,
             looked: false,
+            joined,
             holds: matches!(status, Status::Creating | Status::Starting | Status::Ready | Status::Stopping)
                 || row.container_id.is_some(),
             run: Run::new(),

@@ -12,6 +12,8 @@ use crate::store::models::ContainerRow;
 
 /// Characters of the installation's id in the names that it gives.
 const INSTALLATION_CHARACTERS: usize = 8;
+/// Sorts what begins with it behind other names.
+const LAST_BY_NAME: &str = "zz-";
 /// The longest `proxy_path` that becomes part of a container's name.
 const LONGEST_NAME: usize = 128;
 /// The longest label of a host name (RFC 1035).
@@ -42,12 +44,18 @@ impl Identity {
         self.installation.get(..INSTALLATION_CHARACTERS).unwrap_or(&self.installation)
     }
 
-    /// Of the container and of its network.
+    /// Of the container.
     pub fn name(&self) -> String {
         let path = &self.proxy_path;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let fits = !path.is_empty() && path.len() <= LONGEST_NAME && path.bytes().all(plain);
         format!("dockway-{}-{}", self.prefix(), if fits { path } else { &self.desktop_id })
+    }
+
+    /// Of its network. A server in a container joins it, and the engine makes the first network by name the way out of
+    /// that container and into its published ports: it must come after the server's own.
+    pub fn network(&self) -> String {
+        format!("{LAST_BY_NAME}{}", self.name())
     }
 
     /// Of the home's volume. By ids, so that a later account or type of the same name inherits nothing.
@@ -98,7 +106,7 @@ pub fn specs(
             container_port: desktop_type.port,
         }),
     };
-    let network = NetworkSpec { name: identity.name(), subnet, labels: identity.labels() };
+    let network = NetworkSpec { name: identity.network(), subnet, labels: identity.labels() };
     let home = desktop_type.persistent_home.then(|| Home {
         volume: identity.volume(),
         path: desktop_type.home_path.clone(),
@@ -176,7 +184,7 @@ mod tests {
         let (network, container) = specs(&identity("alice-web"), &kind, &row, &config, &NAMES).unwrap();
         assert_eq!(
             (network.name.as_str(), network.subnet.to_string()),
-            ("dockway-01234567-alice-web", "10.213.0.16/28".into())
+            ("zz-dockway-01234567-alice-web", "10.213.0.16/28".into())
         );
         assert_eq!(network.labels, container.labels);
         let label = |name: &str| container.labels.iter().find(|(label, _)| label == name).unwrap().1.as_str();

@@ -193,5 +193,7 @@ impl Handler<EngineAway> for KasmContainer {
         tracing::debug!(desktop = self.row.id, reason, "the engine is away");
         self.engine_up = false;
         self.looked = false;
+        // A container that was started again has kept its networks.
+        self.has_joined();
     }
 }

@@ -120,7 +120,7 @@ impl KasmContainer {
             engine: self.means.engine.clone(),
             client: self.means.client.clone(),
             container_id,
-            network: self.identity().name(),
+            network: self.identity().network(),
             upstream: self.upstream(&of_row),
             of_address: Box::new(move |address| Upstream {
                 scheme,
@@ -167,18 +167,27 @@ impl KasmContainer {
         let Some(container_id) = self.row.container_id.clone() else {
             return at_once(Outcome::Looked(Ok(None)));
         };
-        let (engine, network) = (self.means.engine.clone(), self.identity().name());
+        let (engine, network) = (self.means.engine.clone(), self.identity().network());
         let join = self.means.config.reach == DesktopReach::Network;
         Box::pin(async move {
             let found = engine.inspect(&container_id, &network).await;
             if join && matches!(&found, Ok(Some(found)) if found.running) {
                 // This server may run in another container than the one that started it.
-                if let Err(error) = engine.join_network(&network).await {
-                    tracing::warn!(network, %error, "the desktop's network cannot be joined");
+                match engine.join_network(&network).await {
+                    Err(error @ EngineError::Unavailable(_)) => return Outcome::Looked(Err(error)),
+                    Err(error) => tracing::warn!(network, %error, "the desktop's network cannot be joined"),
+                    Ok(()) => {}
                 }
             }
             Outcome::Looked(found)
         })
+    }
+
+    /// From here on the gateway may try.
+    pub(super) fn has_joined(&mut self) {
+        if !std::mem::replace(&mut self.joined, true) {
+            self.publish_again();
+        }
     }
 
     pub(super) fn looked(&mut self, found: Result<Option<Inspected>, EngineError>, ctx: &mut Context<Self>) {

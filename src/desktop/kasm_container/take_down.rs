@@ -55,7 +55,7 @@ impl KasmContainer {
         if !self.holds {
             return at_once(Outcome::TakenDown(Ok(())));
         }
-        let (engine, target, network) = (self.means.engine.clone(), self.target(), self.identity().name());
+        let (engine, target, network) = (self.means.engine.clone(), self.target(), self.identity().network());
         Box::pin(async move {
             if let Err(error) = engine.stop(&target, GRACE).await {
                 // The removal kills it.
@@ -104,13 +104,13 @@ impl KasmContainer {
         if !self.holds {
             return at_once(Outcome::CleanedUp(CleanedUp { reason: reason(&sentence(&failure), ""), all: true }));
         }
-        let (engine, password) = (self.means.engine.clone(), self.password.clone());
+        let (engine, network, password) = (self.means.engine.clone(), self.identity().network(), self.password.clone());
         Box::pin(async move {
             let (failure, log) = match &container_id {
-                Some(container_id) => last_words(&*engine, container_id, &name, failure).await,
+                Some(container_id) => last_words(&*engine, container_id, &network, failure).await,
                 None => (failure, String::new()),
             };
-            let all = remove_patiently(&*engine, container_id.as_ref().unwrap_or(&name), &name).await;
+            let all = remove_patiently(&*engine, container_id.as_ref().unwrap_or(&name), &network).await;
             let log = clean(&log, password.as_deref());
             Outcome::CleanedUp(CleanedUp { reason: reason(&sentence(&failure), &log), all })
         })
@@ -118,8 +118,9 @@ impl KasmContainer {
 
     pub(super) fn remove_leftovers(&self) -> Task {
         let (engine, name) = (self.means.engine.clone(), self.identity().name());
+        let network = self.identity().network();
         Box::pin(async move {
-            let removed = remove(&*engine, &name, &name).await;
+            let removed = remove(&*engine, &name, &network).await;
             if let Err(error) = &removed {
                 tracing::warn!(name, %error, "what is left of a desktop is not removed, another attempt follows");
             }
@@ -131,7 +132,7 @@ impl KasmContainer {
         let home = self.deletion.as_ref().is_some_and(|deletion| deletion.home);
         let volume = home.then(|| self.identity().volume());
         let (engine, store, id) = (self.means.engine.clone(), self.means.store.clone(), self.row.id.clone());
-        let (holds, target, network) = (self.holds, self.target(), self.identity().name());
+        let (holds, target, network) = (self.holds, self.target(), self.identity().network());
         let erase = async move {
             let refused = |error: EngineError| Error::EngineUnavailable(error.to_string());
             if holds {

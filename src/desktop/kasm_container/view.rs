@@ -64,7 +64,7 @@ impl KasmContainer {
             // The stricter one, if nobody knows.
             kind: known.map_or(Kind::Kasm, |known| known.kind),
             status,
-            upstream: if status == Status::Ready { self.upstream(row) } else { None },
+            upstream: if status == Status::Ready && self.joined { self.upstream(row) } else { None },
             strip_prefix: known.is_none_or(|known| known.strip_prefix),
             entry_path: self.entry_path(),
             activity: self.run.activity.clone(),

@@ -177,7 +177,9 @@ impl KasmContainer {
             Outcome::Created(Ok(created)) => {
                 self.row.container_id = Some(created.container_id.clone());
                 self.limits_skipped.clone_from(&created.limits_skipped);
+                self.joined = true;
             }
+            Outcome::Looked(Ok(_)) => self.has_joined(),
             Outcome::Started(Ok(())) => self.looked = true,
             Outcome::CleanedUp(CleanedUp { all, .. }) => self.holds = !all,
             Outcome::TakenDown(Ok(())) | Outcome::LeftoversRemoved(Ok(())) => self.holds = false,

@@ -1,6 +1,7 @@
 //! A server with desktops on the real engine, and what the engine itself says of them.
 
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -66,9 +67,8 @@ impl Desktops {
 
     pub fn on_ports(setup: Setup, ports: &str, subnets: &str) -> Self {
         let server = setup.will_restart().args(["--desktop-ports", ports, "--desktop-subnets", subnets]).start();
-        let url = format!("sqlite://{}", server.data_dir().join("dockway.db").display());
-        let installation = Store::open(&url).expect("the server's database").installation_id().to_owned();
-        Self { server, _estate: Estate { installation } }
+        let estate = Estate::of(server.data_dir());
+        Self { server, _estate: estate }
     }
 
     /// The id that labels what is this server's.
@@ -78,7 +78,7 @@ impl Desktops {
 
     /// Everything of a kind that carries this server's label.
     pub fn all(&self, kind: Kind) -> Vec<String> {
-        labelled(kind, &self._estate.installation)
+        self._estate.all(kind)
     }
 
     /// Look into the database.
@@ -138,8 +138,22 @@ fn labelled(kind: Kind, installation: &str) -> Vec<String> {
 }
 
 /// Removes what carries an installation's label.
-struct Estate {
+pub struct Estate {
     installation: String,
+}
+
+impl Estate {
+    /// Of the server with this data directory.
+    pub fn of(data_dir: &Path) -> Self {
+        let url = format!("sqlite://{}", data_dir.join("dockway.db").display());
+        let installation = Store::open(&url).expect("the server's database").installation_id().to_owned();
+        Self { installation }
+    }
+
+    /// Everything of a kind, by name.
+    pub fn all(&self, kind: Kind) -> Vec<String> {
+        labelled(kind, &self.installation)
+    }
 }
 
 impl Drop for Estate {

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod api;
 pub mod browser;
 pub mod chromium;
+pub mod contained;
 pub mod desk;
 pub mod desktop;
 pub mod docker;

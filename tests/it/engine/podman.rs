@@ -12,11 +12,13 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use dockway::desktop::engine::{ContainerSpec, Engine, EngineError, Happening, NetworkSpec};
+use serde_json::json;
 use tempfile::TempDir;
 
-use super::bench::{Bench, GREETING, SERVE, fetch, publish};
+use super::bench::{Bench, GREETING, IMAGE, SERVE, fetch, publish};
 use super::images::{Registry, all};
-use crate::common::{Process, SOON, wait_until};
+use crate::common::docker::{id_of, next_block, until};
+use crate::common::{Process, SOON, Server, wait_until};
 
 /// What a machine may forbid even to root is asked for lower than Podman would.
 const SETTINGS: &str = r#"[containers]
@@ -30,6 +32,8 @@ const RUNTIME: &str = "exec unshare --mount sh -ec 'umount /sys/fs/cgroup/pids; 
 
 struct Podman {
     bench: Bench,
+    /// For `DOCKER_HOST`.
+    host: String,
     _process: Process,
     _directory: TempDir,
     _turn: MutexGuard<'static, ()>,
@@ -58,18 +62,23 @@ impl Podman {
         command.env("CONTAINERS_REGISTRIES_CONF", path("registries.conf"));
         let process = Process::spawn("podman", &mut command);
         wait_until("podman listens", SOON, || UnixStream::connect(&socket).is_ok());
-        let bench = Bench::on(Some(format!("unix://{socket}")));
+        let host = format!("unix://{socket}");
+        let bench = Bench::on(Some(host.clone()));
         bench.import_image();
-        Self { bench, _process: process, _directory: directory, _turn: turn }
+        Self { bench, host, _process: process, _directory: directory, _turn: turn }
     }
 }
 
 impl Drop for Podman {
     fn drop(&mut self) {
         self.bench.clear();
-        // What the network plugins remember of its addresses stays otherwise.
-        let _ = fs::remove_dir_all(Path::new("/var/lib/cni/networks").join(&self.bench.network.name));
+        forget_addresses(&self.bench.network.name);
     }
+}
+
+/// What the network plugins remember of a network's addresses stays otherwise.
+fn forget_addresses(network: &str) {
+    let _ = fs::remove_dir_all(Path::new("/var/lib/cni/networks").join(network));
 }
 
 #[tokio::test]
@@ -192,4 +201,35 @@ async fn images_come_from_a_registry() {
     assert!(!news.is_empty());
     let (_, end) = all(podman.bench.engine.pull(&image.replace(":1", ":9"))).await;
     assert!(matches!(end, Err(EngineError::NoSuchImage(_))), "{end:?}");
+}
+
+#[test]
+fn a_desktop_of_the_servers() {
+    let podman = Podman::start("", &[], None);
+    let (first, subnets) = next_block();
+    let ports = format!("{first}-{}", first + 9);
+    let server = Server::setup()
+        .env("DOCKER_HOST", &podman.host)
+        .args(["--desktop-ports", &ports, "--desktop-subnets", &subnets])
+        .start();
+    let api = server.api();
+    let of_type = json!({
+        "name": "greeting", "label": "A greeting", "kind": "web", "image": IMAGE, "port": 80, "scheme": "http",
+        "entry_path": "/", "basic_user": null, "persistent_home": false, "command": ["sh", "-c", SERVE], "cap_add": ["NET_BIND_SERVICE"],
+    });
+    let (status, answer) = api.post("/api/desktop-types", &of_type);
+    assert_eq!(status, 201, "{answer}");
+    let (status, desktop) = api.post("/api/desktops", &json!({ "desktop_type": "greeting" }));
+    assert_eq!(status, 202, "{desktop}");
+    let desktop = until(&api, id_of(&desktop), "ready");
+    assert_eq!(desktop["limits_skipped"], json!([]), "{desktop}");
+    let page = api.send("GET", "/desktop/admin-greeting/index.html", None);
+    assert!(page.status == 200 && page.text.contains(GREETING), "{page:?}");
+
+    let networks = || podman.bench.cli(&["network", "ls", "--filter", "label=dockway.desktop", "-q", "--no-trunc"]);
+    let network = podman.bench.cli(&["network", "ls", "--filter", "label=dockway.desktop", "--format", "{{.Name}}"]);
+    assert!(network.ends_with("-admin-greeting"), "{network}");
+    assert_eq!(api.delete(&format!("/api/desktops/{}", id_of(&desktop))).0, 204);
+    assert_eq!((podman.bench.cli(&["ps", "-aq"]), networks()), (String::new(), String::new()), "nothing is left");
+    forget_addresses(&network);
 }

@@ -1,22 +1,24 @@
 //! Networks, one for each desktop, and the container that this server runs in.
 
 use std::fs;
-use std::path::Path;
 
-use bollard::models::{Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest};
+use bollard::models::{
+    EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
+};
 
 use super::create::map;
 use super::errors::{About, says_subnet_taken};
 use super::{DockerEngine, EngineError, NetworkSpec, ORDINARY, gone_is_fine};
-
-/// What an engine puts into each of its containers: Docker, Podman.
-const MARKS_OF_A_CONTAINER: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
+use crate::desktop::engine::runs_in_container;
 
 /// Files that an engine mounts into each container from a directory of the container's own.
 const FILES_FROM_OUTSIDE: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
 
 /// Hexadecimal digits of a container's id.
 const ID_LENGTH: usize = 64;
+
+/// Of the networks that may become a container's way out; those that say nothing have 0.
+const LOWEST_PRIORITY: i64 = -1000;
 
 impl DockerEngine {
     pub(super) async fn make_network(&self, network: &NetworkSpec) -> Result<(), EngineError> {
@@ -79,11 +81,13 @@ impl DockerEngine {
     }
 
     pub(super) async fn join(&self, network: &str) -> Result<(), EngineError> {
-        if !MARKS_OF_A_CONTAINER.iter().any(|mark| Path::new(mark).exists()) {
+        if !runs_in_container() {
             return Ok(());
         }
         let Some(container) = self.own_container().await? else { return Ok(()) };
-        let request = NetworkConnectRequest { container, endpoint_config: None };
+        // Newer engines: never the way out of the container, whatever the networks are called.
+        let endpoint = EndpointSettings { gw_priority: Some(LOWEST_PRIORITY), ..Default::default() };
+        let request = NetworkConnectRequest { container, endpoint_config: Some(endpoint) };
         let joined = self
             .ask(ORDINARY, About::Thing, |docker| async move { docker.connect_network(network, request).await })
             .await;
@@ -93,8 +97,8 @@ impl DockerEngine {
         }
     }
 
-    /// The id of the container that this process runs in. None: it is not one of this engine's, or it shares the
-    /// host's network and reaches everything.
+    /// The id of the container that this process runs in, or of the one whose network it shares. None: it is not one of
+    /// this engine's, or it shares the host's network and reaches everything.
     async fn own_container(&self) -> Result<Option<String>, EngineError> {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let hostname = read("/etc/hostname").trim().to_owned();
@@ -113,10 +117,18 @@ impl DockerEngine {
             if !id.starts_with(name) && !same_name {
                 continue;
             }
-            let mode = container.host_config.and_then(|host| host.network_mode);
-            return Ok((mode.as_deref() != Some("host")).then_some(id));
+            let mode = container.host_config.and_then(|host| host.network_mode).unwrap_or_default();
+            return Ok(owner_of_network(&mode, id));
         }
         Ok(None)
+    }
+}
+
+/// Whose network a container of this mode and id is in; None: the host's.
+fn owner_of_network(mode: &str, id: String) -> Option<String> {
+    match mode.strip_prefix("container:") {
+        Some(other) => Some(other.to_owned()),
+        None => (mode != "host").then_some(id),
     }
 }
 
@@ -175,5 +187,15 @@ mod tests {
         let scope = format!("0::/system.slice/docker-{ours}.scope\n");
         assert_eq!(candidates("", &scope, "a1a1a1a1a1a1"), [ours, "a1a1a1a1a1a1".to_owned()]);
         assert!(candidates("garbage\n\n1 2", "x", "../../etc").is_empty());
+    }
+
+    #[test]
+    fn a_container_without_a_network_of_its_own_joins_by_another_or_not_at_all() {
+        let owner = |mode| owner_of_network(mode, "own".into());
+        for mode in ["", "default", "bridge", "dockway"] {
+            assert_eq!(owner(mode).as_deref(), Some("own"), "{mode}");
+        }
+        assert_eq!(owner("container:b2b2").as_deref(), Some("b2b2"));
+        assert_eq!(owner("host"), None);
     }
 }
