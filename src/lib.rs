@@ -1,8 +1,9 @@
 //! Dockway: container desktops and TCP tunnels behind one door.
 //!
-//! Dependencies point one way: `main → server → http → tunnel → events → identity → store`, and `main → admin →
-//! identity`; `tunnel` and `agent` stand on `link`, which stands on `wire`. `wire`, `supervision`, `config` and `error`
-//! import nothing of the crate. Tests may start the whole tree.
+//! Dependencies point one way: `main → server → http → {tunnel, desktop} → events → identity → store`, and `main → admin
+//! → identity`. `gateway` stands beside `http` and uses `desktop` and `upstream`; `desktop` stands on `upstream` and
+//! `vault`, `tunnel` and `agent` on `link`, which stands on `wire`. `wire`, `supervision`, `config` and `error` import
+//! nothing of the crate. Tests may start the whole tree.
 
 pub mod admin;
 pub mod agent;

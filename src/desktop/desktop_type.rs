@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::store::models::DesktopTypeRow;
+use crate::upstream::Scheme;
 
 /// What the gateway may take for granted of the program in the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -19,24 +20,6 @@ impl Kind {
         match self {
             Self::Kasm => "kasm",
             Self::Web => "web",
-        }
-    }
-}
-
-/// How the program in the container speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheme {
-    Http,
-    /// With whatever certificate: it is made new at each start.
-    Https,
-}
-
-impl Scheme {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
         }
     }
 }

@@ -55,7 +55,7 @@ fn bare_authority(scheme: &str, authority: &str) -> String {
 #[cfg(test)]
 mod testing {
     use super::*;
-    use crate::desktop::desktop_type::Scheme;
+    use crate::upstream::Scheme;
 
     pub fn upstream(authorization: Option<&str>) -> Upstream {
         Upstream {

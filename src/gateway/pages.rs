@@ -10,9 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::path;
-use super::start_page::{POLICY, StartPage, escaped};
+use super::start_page::{StartPage, escaped};
 use crate::desktop::Route;
 use crate::error::Error;
+use crate::http::assets::PAGE_POLICY;
 
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -33,7 +34,7 @@ static ERROR_POLICY: LazyLock<String> = LazyLock::new(|| {
 pub fn start_page(route: &Route) -> HttpResponse {
     let Route { desktop_id, proxy_path, label, status, .. } = route;
     let page = StartPage { id: desktop_id, proxy_path, label, status: *status };
-    HttpResponse::Ok().content_type(HTML).insert_header((CONTENT_SECURITY_POLICY, POLICY)).body(page.html())
+    HttpResponse::Ok().content_type(HTML).insert_header((CONTENT_SECURITY_POLICY, PAGE_POLICY)).body(page.html())
 }
 
 /// The page for an error, with the status and the headers that the API would answer with.

@@ -4,10 +4,6 @@ use crate::desktop::Status;
 
 const TEMPLATE: &str = include_str!("../../static/start.html");
 
-/// Everything that the page may load is its own; nobody may frame it.
-pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                          img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /// What the page says before its script has asked.
 #[derive(Debug, Clone, Copy)]
 pub struct StartPage<'a> {

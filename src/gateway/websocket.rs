@@ -10,7 +10,6 @@
 //! not open the WebSocket is a 502 that says what it did instead; one that does not answer, a 504.
 
 mod answer;
-mod credential;
 mod opening;
 mod use_watch;
 
@@ -23,20 +22,20 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use self::answer::Accepted;
 use self::opening::Opening;
 use self::use_watch::UseWatch;
+use super::Permit;
 use super::relay::Relay;
 use crate::desktop::{Route, Status};
 use crate::error::Error;
 use crate::http::AppState;
 use crate::http::agent_socket::handshake;
 use crate::http::client::Client;
-use crate::http::upgrade::{Stopping, TakeSocket};
-use crate::identity::{Caller, Snapshot};
+use crate::http::upgrade::TakeSocket;
+use crate::identity::Caller;
 use crate::upstream::{Connection, Connector, Upstream, watch_peer};
 
 /// How long a desktop may take to answer a handshake.
@@ -70,9 +69,9 @@ pub async fn upgrade(
         opened = dial(&state.connector, upstream, &bytes, key) => opened?,
     };
     answer_browser(&mut head, &opening, &desktop.accepted);
-    let (seen, stopping) = (UseWatch::new(state, caller, route), Stopping::of(request));
-    let snapshot = state.snapshot.clone();
-    Ok(TakeSocket::serve(head, |browser, read| serve((browser, read), desktop, seen, snapshot, stopping)))
+    let seen = UseWatch::new(state, caller, route);
+    let permit = Permit::of(request, state, caller, route.clone()).without_socket();
+    Ok(TakeSocket::serve(head, |browser, read| serve((browser, read), desktop, seen, permit)))
 }
 
 /// A desktop that has opened a WebSocket.
@@ -119,28 +118,15 @@ fn answer_browser(head: &mut HttpResponseBuilder, opening: &Opening<'_>, accepte
     }
 }
 
-/// Relay until the end, or until the caller may not any more, the desktop's run ends or the server stops.
-async fn serve(
-    (browser, early): (TcpStream, BytesMut),
-    desktop: Desktop,
-    mut seen: UseWatch,
-    snapshot: watch::Receiver<Arc<Snapshot>>,
-    stopping: Stopping,
-) {
+/// Relay until the end, or until the caller's permit ends.
+async fn serve((browser, early): (TcpStream, BytesMut), desktop: Desktop, mut seen: UseWatch, mut permit: Permit) {
     // A socket that refuses it is gone, which the first read tells.
     let _ = watch_peer(&browser);
-    let (route, caller) = (seen.route.clone(), seen.caller.clone());
+    let route = seen.route.clone();
     let _counted = route.activity.connection();
     let relay = Relay::new((browser, &early), (desktop.connection, &desktop.read), |bytes| seen.look(bytes));
     drop((early, desktop.read));
-    let cut = async {
-        tokio::select! {
-            () = route.cut.cancelled() => "the desktop ends",
-            () = credential::withdrawn(snapshot, &caller, &route.owner_id) => "the credential is void",
-            () = stopping.begun() => "the server stops",
-        }
-    };
-    let end = relay.run(cut).await;
+    let end = relay.run(async { permit.ended().await.reason() }).await;
     tracing::debug!(desktop = route.proxy_path, %end, "a desktop's websocket is over");
 }
 

@@ -11,6 +11,10 @@ use super::Place;
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
+/// Of a page: everything that it may load is its own; nobody may frame it, and its forms go nowhere by themselves.
+pub const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                               img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// Bytes of a digest that are enough to tell one version of a file from the next.
 const TAG_BYTES: usize = 12;
 
@@ -23,6 +27,9 @@ struct Asset {
 
 /// All of them; another page's are added here.
 const ASSETS: &[Asset] = &[
+    Asset { path: "/static/page.css", kind: STYLE, bytes: include_bytes!("../../static/page.css") },
+    Asset { path: "/static/sign-in.css", kind: STYLE, bytes: include_bytes!("../../static/sign-in.css") },
+    Asset { path: "/static/sign-in.js", kind: SCRIPT, bytes: include_bytes!("../../static/sign-in.js") },
     Asset { path: "/static/start.css", kind: STYLE, bytes: include_bytes!("../../static/start.css") },
     Asset { path: "/static/start.js", kind: SCRIPT, bytes: include_bytes!("../../static/start.js") },
 ];

@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 
 use super::fields::Fields;
 use super::values;
-use crate::desktop::desktop_type::Scheme;
 use crate::desktop::{DesktopType, Kind};
 use crate::error::Error;
+use crate::upstream::Scheme;
 
 const KASM_ENTRY: &str = "/vnc.html?path=desktop/{proxy_path}/websockify&autoconnect=1&resize=remote&reconnect=true";
 const KASM_USER: &str = "kasm_user";

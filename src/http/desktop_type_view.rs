@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::desktop::desktop_type::Scheme;
 use crate::desktop::{DesktopType, Kind};
+use crate::upstream::Scheme;
 
 /// A desktop type. Who may not change types sees those that are enabled, without the fields after `enabled`: an
 /// environment may hold secrets.

@@ -20,6 +20,7 @@ pub mod desktops;
 pub mod docs;
 pub mod events;
 pub mod fields;
+pub mod front_page;
 pub mod health;
 pub mod me;
 pub mod oidc;
@@ -228,6 +229,7 @@ fn places(agent_path: &str) -> Vec<Place> {
         events::places(),
         health::places(),
         docs::places(),
+        front_page::places(),
         assets::places(),
     ];
     all.into_iter().flatten().collect()
@@ -242,7 +244,7 @@ mod tests {
     #[actix_web::test]
     async fn unknown_places_and_methods_are_problems() {
         let api = TestApi::start().await;
-        for path in ["/", "/api", "/api/proxy/", "/api/proxies", "/api/agents/x/y"] {
+        for path in ["/nothing", "/api", "/api/proxy/", "/api/proxies", "/api/agents/x/y"] {
             let answer = api.call(Method::GET, path, &api.tokens.admin, "").await;
             assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "not_found"), "{path}");
             assert_eq!(answer.header("content-type"), "application/problem+json");

@@ -98,7 +98,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::desktop::desktop_type::Scheme;
+    use crate::upstream::Scheme;
     use crate::upstream::testing::TestUpstream;
 
     const SECOND: Duration = Duration::from_secs(1);

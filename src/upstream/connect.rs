@@ -18,8 +18,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::Upstream;
-use crate::desktop::desktop_type::Scheme;
+use super::{Scheme, Upstream};
 
 /// How long a connection may take, TLS included.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(300);

@@ -24,12 +24,28 @@ pub use error::UpstreamError;
 pub use pool::Pool;
 pub use transfer::{Chunks, Upload};
 
-use crate::desktop::desktop_type::Scheme;
-
 /// How long an exchange may wait: for the head of its answer, or for more of a body.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(300);
 /// The most bytes of an answer that are handed on at once.
 pub const CHUNK_LIMIT: usize = 64 * 1024;
+
+/// How the program in the container speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    Http,
+    /// With whatever certificate: it is made new at each start.
+    Https,
+}
+
+impl Scheme {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
 
 /// A program in a container: scheme, address, credentials.
 #[derive(Clone, PartialEq, Eq)]

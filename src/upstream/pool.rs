@@ -22,8 +22,7 @@ use tokio::time::{Instant, sleep};
 use super::answer::{Answer, AnswerBody};
 use super::link::Link;
 use super::transfer::{IdleLimit, Upload};
-use super::{Connector, Upstream, UpstreamError};
-use crate::desktop::desktop_type::Scheme;
+use super::{Connector, Scheme, Upstream, UpstreamError};
 
 /// The most connections that are kept for one upstream.
 const KEPT: usize = 32;

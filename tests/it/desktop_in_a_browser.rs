@@ -31,14 +31,17 @@ fn from_the_sign_in_to_a_file_written_by_the_keyboard() {
     let server = Desktops::start();
     let alice = account(&server, "alice");
     let base = format!("http://127.0.0.1:{}", server.port);
-    let chromium = Chromium::start(&server, 1200, 800);
-    chromium.sign_in(&base, "alice", PASSWORD);
-
     let (status, desktop) = alice.post("/api/desktops", &json!({ "desktop_type": TYPE }));
     assert_eq!(status, 202, "{desktop}");
     assert_eq!(desktop["url"], format!("{base}/desktop/alice-debian-desktop"));
-    // At once: the start page stands there until the desktop is ready, and turns into it.
+
+    // A stranger is asked to sign in first, and then goes on to where they wanted to be.
+    let chromium = Chromium::start(&server, 1200, 800);
     chromium.goto(&format!("{base}/desktop/alice-debian-desktop"));
+    assert_eq!(chromium.url(), format!("{base}/?next=/desktop/alice-debian-desktop"));
+    chromium.sign_in_by_hand("alice", PASSWORD);
+    // At once: the start page stands there until the desktop is ready, and turns into it.
+    chromium.until("the desktop's address", "return location.pathname.startsWith('/desktop/alice-debian-desktop')");
     chromium.screenshot("desktop-starting");
     let colours = chromium.until("the desktop's pixels", COLOURS);
     assert!(

@@ -54,6 +54,7 @@ mod restarts;
 mod schema;
 mod sessions;
 mod sharing;
+mod sign_in_page;
 mod storage;
 mod tls;
 mod tokens;

@@ -12,10 +12,11 @@ mod upstream;
 use std::collections::BTreeMap;
 
 use super::DesktopType;
-use super::desktop_type::{Kind, Scheme};
+use super::desktop_type::Kind;
 use crate::store::models::ContainerRow;
 use crate::store::testing::{TestDatabase, database, user};
 use crate::store::{containers, desktop_types, users};
+use crate::upstream::Scheme;
 
 pub(crate) fn row(status: &str) -> ContainerRow {
     ContainerRow {

@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
-use crate::desktop::desktop_type::Scheme;
 use crate::http::serve;
 use crate::http::test_support::{TestServer, read_head};
 use crate::identity::directory::CloseSessions;
+use crate::upstream::Scheme;
 use crate::upstream::testing::{Peer, TestUpstream};
 
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::desktop::desktop_type::Scheme;
 use crate::http::serve;
 use crate::http::test_support::{TestServer, read_all, read_head};
+use crate::upstream::Scheme;
 use crate::upstream::testing::TestUpstream;
 
 /// An upstream that answers this, and the requests' heads that it got.

@@ -181,7 +181,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
-    use crate::desktop::desktop_type::Scheme;
+    use crate::upstream::Scheme;
 
     const KEY: (&str, &str) = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
 

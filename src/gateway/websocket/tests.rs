@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 
 use socket2::SockRef;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::desktop::desktop_type::Scheme;
 use crate::desktop::{Activity, Kind, Routes};
 use crate::http::serve as serve_http;
 use crate::http::test_support::{HANDSHAKE, TestServer, Tokens, read_all, read_head, state};
 use crate::identity::directory::{CloseSessions, OpenSession};
+use crate::upstream::Scheme;
 
 #[path = "../../../tests/it/common/raw_upstream.rs"]
 #[allow(dead_code, clippy::disallowed_methods, clippy::disallowed_types, reason = "a fixture of all tests")]

@@ -19,7 +19,7 @@ const SIGN_IN_STEP_MS: i64 = 500;
 /// See the module's documentation. One belongs to each WebSocket.
 pub struct UseWatch {
     state: AppState,
-    pub caller: Caller,
+    caller: Caller,
     pub route: Arc<Route>,
     input: InputWatch,
     accessed: Step<ACCESS_STEP_MS>,

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::super::fields::Fault;
 use super::{integer, limited_text, text};
-use crate::desktop::desktop_type::Scheme;
 use crate::desktop::{Kind, image as reference};
+use crate::upstream::Scheme;
 
 /// The longest name of a type: it becomes part of URLs and of container names.
 const LONGEST_NAME: usize = 40;

@@ -126,6 +126,12 @@ impl Chromium {
         }
     }
 
+    /// Sign in on the page that asks for it, by keyboard alone.
+    pub fn sign_in_by_hand(&self, username: &str, password: &str) {
+        self.until("the field for the name", "return document.activeElement?.id === 'username'");
+        self.type_text(&format!("{username}\t{password}\n"));
+    }
+
     /// Sign in as a page of this server does.
     pub fn sign_in(&self, base: &str, username: &str, password: &str) {
         self.goto(&format!("{base}/api/docs"));
@@ -146,10 +152,14 @@ impl Chromium {
         self.runtime.block_on(self.client().perform_actions(mouse)).expect("a click");
     }
 
-    /// Type on the keyboard, wherever the focus is; `\n` is Enter.
+    /// Type on the keyboard, wherever the focus is; `\n` is Enter and `\t` Tab.
     pub fn type_text(&self, text: &str) {
         for letter in text.chars() {
-            let value = if letter == '\n' { '\u{e007}' } else { letter };
+            let value = match letter {
+                '\n' => '\u{e007}',
+                '\t' => '\u{e004}',
+                other => other,
+            };
             let keys = KeyActions::new("keyboard".into()).then(KeyAction::Down { value }).then(KeyAction::Up { value });
             self.runtime.block_on(self.client().perform_actions(keys)).expect("a key");
         }

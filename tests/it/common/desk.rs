@@ -5,10 +5,10 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
-use dockway::desktop::desktop_type::Scheme;
 use dockway::desktop::{DesktopType, Kind, Status};
 use dockway::store::models::ContainerRow;
 use dockway::store::{Store, containers, desktop_types, users};
+use dockway::upstream::Scheme;
 use dockway::vault::Vault;
 use tempfile::TempDir;
 
@@ -28,6 +28,7 @@ pub struct Desk {
     pub server: Server,
     /// Alice's.
     pub browser: Browser,
+    pub password: String,
     _files: TempDir,
 }
 
@@ -50,7 +51,7 @@ impl Desk {
         let away = ["env", "DOCKER_HOST=unix:///nonexistent/engine.sock"];
         let server = Server::setup().data_dir(&data_dir).under(away).start();
         let browser = Browser::sign_in(&server, "alice", &password);
-        Self { server, browser, _files: files }
+        Self { server, browser, password, _files: files }
     }
 
     /// Header lines of Alice's browser, on a page of the server's own.
