@@ -31,6 +31,8 @@ use crate::upstream::{Answer, IDLE_LIMIT, Pool, Upload, Upstream};
 const SIGN_IN: &str = "/?next=";
 /// What a desktop's address takes; extensions of HTTP too.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+/// With it a browser asks for the script of a service worker.
+const SERVICE_WORKER: &str = "service-worker";
 const DOTS: &str = "an address with `.` or `..` in it leads to no desktop: programs differ in what they make of them";
 const SIGNED_OUT: &str = "you were signed out while the desktop was answering; sign in again";
 
@@ -87,6 +89,10 @@ impl<'a> Asked<'a> {
         }
         if let Some(entry) = self.entry(&admitted) {
             return Ok(found(StatusCode::FOUND, &entry));
+        }
+        // From an address without a slash at its end, a service worker would rule over all desktops of this browser.
+        if target.rest.is_empty() && self.request.headers().contains_key(SERVICE_WORKER) {
+            return Err(Error::NotFound);
         }
         let to = target.upstream(route.strip_prefix);
         if TakeSocket::is_offered(self.request) {
@@ -241,7 +247,8 @@ fn note(route: &Route) {
     }
 }
 
-fn refusal(ended: Ended) -> Error {
+/// What a caller is told whose permit ended before there was an answer.
+pub(super) fn refusal(ended: Ended) -> Error {
     match ended {
         Ended::Void => Error::Unauthenticated(SIGNED_OUT),
         other => Error::Unavailable(other.reason().into()),

@@ -28,8 +28,9 @@ use self::answer::Accepted;
 use self::opening::Opening;
 use self::use_watch::UseWatch;
 use super::Permit;
+use super::handler::refusal;
 use super::relay::Relay;
-use crate::desktop::{Route, Status};
+use crate::desktop::Route;
 use crate::error::Error;
 use crate::http::AppState;
 use crate::http::agent_socket::handshake;
@@ -63,14 +64,15 @@ pub async fn upgrade(
     let prefix = route.strip_prefix.then(|| format!("/desktop/{}", route.proxy_path));
     let opening = Opening { kind: route.kind, upstream, target, prefix, headers: request.headers(), client: &client };
     let (bytes, key) = (opening.head()?, opening.key());
+    let mut permit = Permit::of(request, state, caller, route.clone());
     let desktop = tokio::select! {
         biased;
-        () = route.cut.cancelled() => return Err(Error::DesktopNotReady { status: Status::Stopping.as_str() }),
+        ended = permit.ended_or_left() => return Err(refusal(ended)),
         opened = dial(&state.connector, upstream, &bytes, key) => opened?,
     };
     answer_browser(&mut head, &opening, &desktop.accepted);
     let seen = UseWatch::new(state, caller, route);
-    let permit = Permit::of(request, state, caller, route.clone()).without_socket();
+    let permit = permit.without_socket();
     Ok(TakeSocket::serve(head, |browser, read| serve((browser, read), desktop, seen, permit)))
 }
 

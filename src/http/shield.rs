@@ -105,7 +105,11 @@ fn verify(request: &ServiceRequest) -> Result<(), Error> {
 fn comes_from_a_desktop(request: &ServiceRequest) -> bool {
     let Some(state) = request.app_data::<web::Data<AppState>>() else { return false };
     let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
-    matches!(peer, Some(IpAddr::V4(address)) if state.settings.desktop_subnets.contains(&address))
+    // It may have come by way of a trusted proxy, too.
+    let client = Client::of(request.request(), &state.settings).address;
+    let is_desktop =
+        |address| matches!(address, IpAddr::V4(address) if state.settings.desktop_subnets.contains(&address));
+    [peer, client].into_iter().flatten().any(is_desktop)
 }
 
 fn put_defaults(headers: &mut HeaderMap, https: bool) {
@@ -223,6 +227,25 @@ mod tests {
         for (peer, status) in [("10.213.7.2:80", 403), ("[::ffff:10.213.7.2]:80", 403), ("10.214.0.1:80", 200)] {
             let request = TestRequest::with_uri("/healthz").peer_addr(peer.parse().unwrap());
             assert_eq!(call_service(&app, request.to_request()).await.status().as_u16(), status, "{peer}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_desktop_is_not_served_by_way_of_a_proxy() {
+        let (mut state, _tokens) = state().await;
+        let trusted_proxies = vec!["10.0.0.1/32".parse().unwrap()];
+        state.settings = std::sync::Arc::new(Settings { trusted_proxies, ..(*state.settings).clone() });
+        let app = init_service(app(state)).await;
+        for (peer, forwarded, status) in [
+            ("10.0.0.1:80", "10.213.7.2", 403),
+            ("10.0.0.1:80", "192.0.2.7, 10.213.7.2", 403),
+            ("10.0.0.1:80", "10.213.7.2, 192.0.2.7", 200),
+            ("10.0.0.2:80", "10.213.7.2", 200),
+            ("10.213.7.2:80", "192.0.2.7", 403),
+        ] {
+            let request = TestRequest::with_uri("/healthz").peer_addr(peer.parse().unwrap());
+            let request = request.insert_header(("x-forwarded-for", forwarded));
+            assert_eq!(call_service(&app, request.to_request()).await.status().as_u16(), status, "{peer} {forwarded}");
         }
     }
 

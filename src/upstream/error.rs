@@ -1,5 +1,6 @@
 //! Why a program in a container gave no answer, in words that follow its name.
 
+use std::error::Error as _;
 use std::io;
 
 use super::{CONNECT_LIMIT, IDLE_LIMIT};
@@ -43,11 +44,17 @@ impl UpstreamError {
     /// For an exchange whose answer has not begun.
     pub(super) fn of_head(error: &hyper::Error) -> Self {
         match () {
-            () if error.is_parse_too_large() => Self::HeadTooLarge,
+            () if error.is_parse_too_large() || has_no_end(error) => Self::HeadTooLarge,
             () if error.is_parse() => Self::Garbage(error.to_string()),
             () => Self::Closed,
         }
     }
+}
+
+/// Whether more came before the answer than a connection takes.
+fn has_no_end(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::FileTooLarge)
 }
 
 impl From<UpstreamError> for Error {

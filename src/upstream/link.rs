@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -22,6 +22,11 @@ use super::{Connection, Connector, IDLE_LIMIT, Upstream, UpstreamError};
 
 /// The most bytes of an answer's head, and of what is read at once.
 const BUFFER_LIMIT: usize = 64 * 1024;
+/// The most bytes until an answer's head is complete, with what was read beyond it. Only who says again and again that
+/// the answer comes (RFC 9110 section 15.2) sends more, and nothing else would end that.
+const ANSWER_BEGINS: usize = 4 * BUFFER_LIMIT;
+/// A body may be of any length.
+const ANY: usize = usize::MAX;
 
 type Driver<B> = http1::Connection<TokioIo<Watched>, B>;
 
@@ -30,8 +35,7 @@ pub(super) struct Link<B: Body + 'static> {
     sender: SendRequest<B>,
     /// None once the connection has ended.
     driver: Option<Box<Driver<B>>>,
-    /// Whether any byte came since the last request was sent.
-    answered: Arc<AtomicBool>,
+    room: Arc<AtomicUsize>,
 }
 
 impl<B> Link<B>
@@ -43,24 +47,26 @@ where
         let connection = connector.connect(upstream).await.map_err(UpstreamError::of_connecting)?;
         // A pause in a transfer is not the end of it.
         let _ = SockRef::from(connection.socket()).set_tcp_user_timeout(Some(IDLE_LIMIT));
-        let answered = Arc::new(AtomicBool::new(false));
-        let watched = Watched { connection, answered: answered.clone() };
+        let room = Arc::new(AtomicUsize::new(ANY));
+        let watched = Watched { connection, room: room.clone() };
         let mut builder = http1::Builder::new();
         builder.max_buf_size(BUFFER_LIMIT).max_header_size(BUFFER_LIMIT);
         let opened = builder.handshake(TokioIo::new(watched)).await;
         let (sender, driver) = opened.map_err(|error| UpstreamError::of_head(&error))?;
-        Ok(Self { sender, driver: Some(Box::new(driver)), answered })
+        Ok(Self { sender, driver: Some(Box::new(driver)), room })
     }
 
     /// Send a request and await the head of its answer.
     pub async fn exchange(&mut self, request: Request<B>) -> hyper::Result<Response<Incoming>> {
-        self.answered.store(false, Ordering::Relaxed);
+        self.room.store(ANSWER_BEGINS, Ordering::Relaxed);
         let mut answer = pin!(self.sender.send_request(request));
-        poll_fn(|cx| {
+        let response = poll_fn(|cx| {
             self.drive(cx);
             answer.as_mut().poll(cx)
         })
-        .await
+        .await?;
+        self.room.store(ANY, Ordering::Relaxed);
+        Ok(response)
     }
 
     /// Let it read and write.
@@ -78,23 +84,27 @@ where
         self.driver.is_some() && self.sender.is_ready()
     }
 
+    /// Whether any byte came since the last request was sent.
     pub fn has_answered(&self) -> bool {
-        self.answered.load(Ordering::Relaxed)
+        self.room.load(Ordering::Relaxed) != ANSWER_BEGINS
     }
 }
 
-/// Notes whether anything came.
+/// Counts what comes.
 struct Watched {
     connection: Connection,
-    answered: Arc<AtomicBool>,
+    /// Bytes that may still come.
+    room: Arc<AtomicUsize>,
 }
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut self.connection).poll_read(cx, buf));
-        if buf.filled().len() > before {
-            self.answered.store(true, Ordering::Relaxed);
+        let left = self.room.load(Ordering::Relaxed).checked_sub(buf.filled().len() - before);
+        self.room.store(left.unwrap_or_default(), Ordering::Relaxed);
+        if left.is_none() {
+            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
         }
         Poll::Ready(match read {
             // KasmVNC closes without the alert that TLS wants: an end like any other, and HTTP tells whether too early.

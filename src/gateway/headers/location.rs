@@ -8,6 +8,10 @@ pub fn rewritten(address: &str, passage: &Passage<'_>) -> String {
     let Some((scheme, authority, path)) = split(address) else {
         return if is_rooted(address) { rooted(address, passage) } else { address.to_owned() };
     };
+    // Without its host such a path would be taken for one of another host.
+    if !passage.strip_prefix && leads_away(path) {
+        return address.to_owned();
+    }
     if is_upstream(scheme, authority, passage) || is_this_server(scheme, authority, passage) {
         return rooted(path, passage);
     }
@@ -40,6 +44,11 @@ fn split(address: &str) -> Option<(&str, &str, &str)> {
 /// Browsers take `/\` for `//`, so that leads elsewhere.
 fn is_rooted(address: &str) -> bool {
     address.starts_with('/') && !address.starts_with("/\\")
+}
+
+/// As [`is_rooted`] of a path behind its host. Browsers pass over tabs.
+fn leads_away(path: &str) -> bool {
+    path.strip_prefix('/').is_some_and(|rest| rest.trim_start_matches('\t').starts_with(['/', '\\']))
 }
 
 /// A path of the upstream as one of this server.
@@ -106,6 +115,9 @@ mod tests {
                 "https://127.0.0.1:7001@evil.example/",
                 "https://127.0.0.1:7001@evil.example/",
             ),
+            ("http://desk.example.org:8080//evil/", "/desktop/alice-x//evil/", "http://desk.example.org:8080//evil/"),
+            ("https://127.0.0.1:7001/\\evil/", "/desktop/alice-x/\\evil/", "https://127.0.0.1:7001/\\evil/"),
+            ("https://127.0.0.1:7001/\t/evil/", "/desktop/alice-x/\t/evil/", "https://127.0.0.1:7001/\t/evil/"),
             ("mailto:a@b", "mailto:a@b", "mailto:a@b"),
             ("vscode://127.0.0.1:7001/", "vscode://127.0.0.1:7001/", "vscode://127.0.0.1:7001/"),
         ];

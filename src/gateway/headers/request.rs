@@ -112,8 +112,8 @@ fn put_authorization(headers: &mut HeaderMap, browser: &from::HeaderMap, passage
 
 /// Whether this shows a token of Dockway's, in whatever scheme.
 fn is_ours(authorization: &[u8]) -> bool {
-    let credential = authorization.rsplit(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
-    [API_TOKEN, AGENT_TOKEN].iter().any(|token| credential.starts_with(token.as_bytes()))
+    let mut parts = authorization.split(|byte| byte.is_ascii_whitespace() || *byte == b',');
+    parts.any(|part| [API_TOKEN, AGENT_TOKEN].iter().any(|token| part.starts_with(token.as_bytes())))
 }
 
 /// What the upstream is told as far as there is room; `line` is the length of the method and the target.
@@ -235,6 +235,8 @@ mod tests {
             (&[("Authorization", "Bearer eyJ.x")], "authorization=Bearer eyJ.x"),
             (&[("Authorization", "Bearer dwt_x")], ""),
             (&[("Authorization", "token  dwt_x")], ""),
+            (&[("Authorization", "Bearer dwt_x x")], ""),
+            (&[("Authorization", "Bearer x,dwt_x, y")], ""),
             (&[("X-CSRFToken", "1"), ("Tus-Resumable", "1.0.0")], "tus-resumable=1.0.0 x-csrftoken=1"),
             (&[("X-Two", "1"), ("X-Two", "2")], "x-two=1 x-two=2"),
             (&[("X-Forwarded-For", "1.1.1.1"), ("X-Forwarded-User", "root"), ("Forwarded", "for=x")], ""),

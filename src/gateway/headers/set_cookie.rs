@@ -3,6 +3,9 @@
 use super::Passage;
 use crate::http::cookies;
 
+/// Of a longer one browsers take no notice, and choose the path themselves (RFC 6265bis section 5.6).
+const LONGEST_ATTRIBUTE: usize = 1024;
+
 /// The value of a Set-Cookie header for the browser; None for a cookie that it must not get.
 pub fn rescoped(value: &[u8], passage: &Passage<'_>) -> Option<Vec<u8>> {
     let mut parts = value.split(|byte| *byte == b';');
@@ -28,7 +31,9 @@ pub fn rescoped(value: &[u8], passage: &Passage<'_>) -> Option<Vec<u8>> {
         }
     }
     kept.extend_from_slice(b"; Path=");
-    kept.extend_from_slice(&below(path.unwrap_or_default(), passage));
+    let whole = || [passage.prefix.as_bytes(), b"/"].concat();
+    let within = below(path.unwrap_or_default(), passage);
+    kept.extend(if within.len() <= LONGEST_ATTRIBUTE { within } else { whole() });
     Some(kept)
 }
 
@@ -80,6 +85,17 @@ mod tests {
         ];
         for (value, strip_prefix, expected) in table {
             assert_eq!(of(value, strip_prefix).as_deref(), Some(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn no_path_is_so_long_that_browsers_pass_over_it() {
+        let fits = LONGEST_ATTRIBUTE - "/desktop/alice-x/".len();
+        for (length, expected) in
+            [(fits, format!("/desktop/alice-x/{}", "a".repeat(fits))), (fits + 1, "/desktop/alice-x/".into())]
+        {
+            let value = of(&format!("a=b; Path=/{}", "a".repeat(length)), true);
+            assert_eq!(value.unwrap(), format!("a=b; Path={expected}"), "{length}");
         }
     }
 

@@ -68,6 +68,20 @@ async fn somebody_elses_looks_like_nobodys() {
 }
 
 #[actix_web::test]
+async fn no_service_worker_rules_over_other_desktops() {
+    let (visitor, _upstream) = visitor(Kind::Web).await;
+    for (path, script, plain) in [
+        ("/desktop/bob-x", 404, 200),
+        ("/desktop/bob-x?a=b", 404, 200),
+        ("/desktop/bob-x/", 200, 200),
+        ("/desktop/bob-x/worker.js", 200, 200),
+    ] {
+        assert_eq!(visitor.get(path, &[("service-worker", "script")]).await.status, script, "{path}");
+        assert_eq!(visitor.get(path, &[]).await.status, plain, "{path}");
+    }
+}
+
+#[actix_web::test]
 async fn people_get_pages() {
     let (visitor, _upstream) = visitor(Kind::Kasm).await;
     for (path, cookie, status, shown) in [

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::desktop::{Activity, Kind, Routes};
+use crate::desktop::{Activity, Kind, Routes, Status};
 use crate::http::serve as serve_http;
 use crate::http::test_support::{HANDSHAKE, TestServer, Tokens, read_all, read_head, state};
 use crate::identity::directory::{CloseSessions, OpenSession};
@@ -275,6 +275,30 @@ async fn a_desktop_that_ends_during_the_handshake_is_not_waited_for() {
         rig.route.cut.cancel();
     });
     assert_eq!(refused.0, "503");
+    wait_until("the desktop's socket is closed", || upstream.open() == 0).await;
+}
+
+#[actix_web::test]
+async fn a_browser_that_leaves_during_the_handshake_is_not_waited_for() {
+    let upstream = RawUpstream::start(Script::Holds(Vec::new()));
+    let rig = Rig::start(Kind::Web, Scheme::Http, upstream.address).await;
+    let request =
+        format!("GET /desktop/admin-desk/ws HTTP/1.1\r\nHost: {}\r\n{}{HANDSHAKE}\r\n", rig.server.address, rig.cookie);
+    let browser = rig.server.connect(request.as_bytes()).await;
+    wait_until("the handshake came", || !upstream.heads().is_empty()).await;
+    drop(browser);
+    wait_until("the desktop's socket is closed", || upstream.open() == 0).await;
+}
+
+#[actix_web::test]
+async fn a_sign_out_during_the_handshake_ends_it() {
+    let upstream = RawUpstream::start(Script::Holds(Vec::new()));
+    let rig = Rig::start(Kind::Web, Scheme::Http, upstream.address).await;
+    let (refused, ()) = tokio::join!(rig.refused(), async {
+        wait_until("the handshake came", || !upstream.heads().is_empty()).await;
+        rig.state.tell(CloseSessions { user_id: OWNER.into(), except: None }).await.unwrap().unwrap();
+    });
+    assert_eq!(refused.0, "401");
     wait_until("the desktop's socket is closed", || upstream.open() == 0).await;
 }
 

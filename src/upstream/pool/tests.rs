@@ -43,6 +43,24 @@ async fn connections_are_kept_for_what_may_be_repeated() {
 }
 
 #[actix::test]
+async fn announcements_without_end_are_given_up() {
+    let upstream = TestUpstream::start(Scheme::Http, |mut peer| async move {
+        peer.head().await;
+        // A connection that is closed takes nothing more.
+        for _ in 0..1000 {
+            peer.send(&"HTTP/1.1 102 Processing\r\n\r\n".repeat(1000)).await;
+        }
+        peer.send(SMALL).await;
+    })
+    .await;
+    let refused = tokio::time::timeout(std::time::Duration::from_secs(20), get(&pool(), &upstream)).await;
+    assert!(matches!(refused, Ok(Err(UpstreamError::HeadTooLarge))), "{refused:?}");
+    let few = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(100);
+    let upstream = TestUpstream::saying(format!("{few}{SMALL}"), false).await;
+    assert_eq!(get(&pool(), &upstream).await.unwrap(), b"hello");
+}
+
+#[actix::test]
 async fn a_kept_connection_that_was_closed_is_replaced() {
     let upstream = TestUpstream::start(Scheme::Http, |mut peer| async move {
         peer.head().await;
