@@ -1,8 +1,8 @@
 //! Connects per second: connect, one byte echoed, close.
 
-use super::Outcome;
-use super::connection::PATIENCE;
 use super::remote::ECHO;
+use crate::common::Outcome;
+use crate::common::connection::PATIENCE;
 use socket2::SockRef;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

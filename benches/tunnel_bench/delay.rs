@@ -7,8 +7,8 @@
 //! The queue is large, so that the delay and not the buffer sets the pace; when it is full the reader stops, and TCP
 //! slows the sender down. An end of stream waits its turn like a chunk and is passed on as a half-close.
 
-use super::Outcome;
-use super::connection::BLOCK_BYTES;
+use crate::common::Outcome;
+use crate::common::connection::BLOCK_BYTES;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};

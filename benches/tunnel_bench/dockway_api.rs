@@ -1,6 +1,6 @@
 //! The few calls of Dockway's REST API that the benchmark needs.
 
-use super::Outcome;
+use crate::common::Outcome;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;

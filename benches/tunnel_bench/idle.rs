@@ -2,14 +2,14 @@
 //!
 //! Measured first and once: a process that has already moved gigabytes keeps memory that idle connections would use.
 
-use super::Outcome;
+use super::Results;
 use super::connection::connect_echo;
 use super::measure::Measure;
 use super::options::Pace;
-use super::process_tree::ProcessTree;
 use super::remote::Remote;
-use super::results::Results;
-use super::subject::Subject;
+use crate::common::Outcome;
+use crate::common::process_tree::ProcessTree;
+use crate::common::subject::Subject;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;

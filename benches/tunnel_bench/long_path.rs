@@ -10,16 +10,18 @@
 //! ```
 //! A tunnel whose windows do not grow falls far behind here.
 
-use super::Outcome;
+use super::Results;
 use super::delay::Path;
 use super::dockway::Dockway;
 use super::measure::{Direction, Measure};
 use super::options::Pace;
 use super::remote::Remote;
-use super::results::Results;
-use super::subject::{Subject, Subjects};
+use super::subject::Subjects;
 use super::throughput::Transfer;
 use super::{delay, round_trip};
+use crate::common::Outcome;
+use crate::common::subject::Subject;
+use crate::common::window::Window;
 use std::time::Duration;
 
 /// What the relay adds to each way.
@@ -68,7 +70,7 @@ fn far_subjects(subjects: &Subjects, remote: &Remote, path: Path, results: &mut 
 
 fn far_direct(remote: &Remote, path: Path) -> Outcome<Subject> {
     let address = delay::start(remote.address(), path)?;
-    Ok(Subject { name: "direct".to_owned(), address, processes: None, running: Vec::new() })
+    Ok(Subject::direct(address))
 }
 
 fn far_dockway(dockway: &Dockway, remote: &Remote, path: Path) -> Outcome<Subject> {
@@ -86,10 +88,11 @@ fn measure_throughput(
 ) {
     let half = pace.long_transfer / 2;
     let address = subject.address;
-    let transfer = Transfer { address, streams: 1, direction, warm_up: half, window: half, processes: None };
+    let window = Window { warm_up: half, window: half, processes: None };
+    let transfer = Transfer { address, streams: 1, direction, window };
     let outcome = transfer.run(remote);
     let throughput = results.value_or_note(subject, measure, outcome);
-    results.record(measure, &subject.name, throughput.map(|shown| shown.gigabits_per_second));
+    results.record(measure, &subject.name, throughput.map(|counted| counted.gigabits_per_second()));
 }
 
 fn measure_round_trip(subject: &mut Subject, remote: &Remote, results: &mut Results) {

@@ -1,5 +1,7 @@
 //! What is measured: the rows of the table.
 
+use crate::common::results::Row;
+
 /// Which way the bytes of a throughput measure go.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -62,9 +64,10 @@ impl Measure {
         Self::LongDown,
         Self::LongRoundTrip,
     ];
+}
 
-    /// What the row is called.
-    pub fn label(self) -> &'static str {
+impl Row for Measure {
+    fn label(self) -> &'static str {
         match self {
             Self::OneUp => "1 stream up",
             Self::OneDown => "1 stream down",
@@ -83,8 +86,7 @@ impl Measure {
         }
     }
 
-    /// The unit of its values.
-    pub fn unit(self) -> &'static str {
+    fn unit(self) -> &'static str {
         match self {
             Self::OneUp | Self::OneDown | Self::EightUp | Self::EightDown | Self::LongUp | Self::LongDown => "Gbit/s",
             Self::RoundTrip => "µs",

@@ -2,7 +2,7 @@
 //!
 //! `subject` says who is measured (`dockway`, `socat`, `other` start or find them); `remote` is where every
 //! connection ends; `throughput`, `round_trip`, `connects`, `idle` and `long_path` measure; `rounds` interleaves;
-//! `results`, `goals`, `table` and `json` judge and print.
+//! `goals` is what is wanted. What judges and prints is in `common`.
 
 mod connection;
 mod connects;
@@ -11,29 +11,30 @@ mod dockway;
 mod dockway_api;
 mod goals;
 mod idle;
-mod json;
 mod long_path;
 mod measure;
 pub mod options;
 mod other;
-mod process;
-mod process_tree;
 mod remote;
-mod results;
 mod round_trip;
 mod rounds;
 mod socat;
 mod subject;
-mod table;
 mod throughput;
 
+use crate::common::Outcome;
+use crate::common::goals::judge;
+use crate::common::report::Report;
+use goals::GOALS;
+use measure::Measure;
 use options::{Options, Pace, Part};
 use remote::Remote;
-use results::Results;
 use subject::Subjects;
 
-/// What a step gives; an error is told to the person who runs the benchmark.
-pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+type Results = crate::common::results::Results<Measure>;
+
+/// The subjects that others are compared with.
+const BASES: [&str; 2] = ["direct", "socat"];
 
 /// Runs the whole benchmark; false when `--check` was given and a goal was not shown to be reached.
 pub fn run(options: &Options) -> Outcome<bool> {
@@ -56,11 +57,14 @@ pub fn run(options: &Options) -> Outcome<bool> {
         long_path::measure_all(&subjects, &remote, options.path_gbit, &pace, &mut results);
     }
 
-    let goals = goals::judge(&results);
-    print!("{}", table::render(&subjects.names(), &results, &goals));
-    if let Some(file) = &options.json {
-        std::fs::write(file, json::render(&subjects.names(), &pace, &results, &goals)?)
-            .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
-    }
-    Ok(!options.check || goals.iter().all(goals::Judged::is_reached))
+    let report = Report {
+        subjects: subjects.names(),
+        rows: &Measure::ALL,
+        bases: &BASES,
+        rounds: pace.rounds,
+        window: pace.window,
+        results: &results,
+        goals: judge(&GOALS, &results),
+    };
+    report.publish(&options.common)
 }

@@ -1,8 +1,8 @@
 //! The command line, and the durations that follow from it.
 
-use super::Outcome;
+use crate::common::Outcome;
+use crate::common::options::CommonOptions;
 use clap::Parser;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,9 +13,6 @@ pub const OWN_SUBJECTS: [&str; 3] = ["direct", "socat", "dockway"];
 #[derive(Parser)]
 #[command(name = "tunnel")]
 pub struct Options {
-    /// Measure these subjects only: direct, socat, dockway, or the name of an --other
-    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
-    pub only: Vec<String>,
     /// Measure these parts only: memory, round-trip, load (throughput, CPU, connects), long (the long path)
     #[arg(long, value_delimiter = ',', value_name = "PART,…")]
     pub part: Vec<Part>,
@@ -28,24 +25,8 @@ pub struct Options {
     /// What the long path carries each way, in Gbit/s; 0 for as much as the machine moves
     #[arg(long, default_value_t = 5.0, value_name = "GBIT")]
     pub path_gbit: f64,
-    /// Short windows and few rounds: does it run at all?
-    #[arg(long)]
-    pub quick: bool,
-    /// How often everything is measured
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
-    pub rounds: Option<u32>,
-    /// Write every value of every round to this file
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Exit with 1 unless every goal was measured and reached
-    #[arg(long)]
-    pub check: bool,
-    /// Measure this dockway binary instead of the one that was just built
-    #[arg(long, default_value = env!("CARGO_BIN_EXE_dockway"), value_name = "FILE")]
-    pub binary: PathBuf,
-    /// Passed by cargo to every benchmark; means nothing here
-    #[arg(long, hide = true)]
-    pub bench: bool,
+    #[command(flatten)]
+    pub common: CommonOptions,
 }
 
 impl Options {
@@ -61,20 +42,12 @@ impl Options {
             }
             names.push(&other.name);
         }
-        match self.only.iter().find(|name| !names.contains(&name.as_str())) {
-            Some(name) => Err(format!("--only: no subject is called '{name}' ({})", names.join(", ")).into()),
-            None => Ok(()),
-        }
+        self.common.verify(&names)
     }
 
     /// Whether this part is to be measured.
     pub fn includes(&self, part: Part) -> bool {
         self.part.is_empty() || self.part.contains(&part)
-    }
-
-    /// Whether the subject of this name is to be measured.
-    pub fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == name)
     }
 }
 
@@ -124,8 +97,8 @@ pub struct Pace {
 impl Pace {
     /// The pace that the options ask for.
     pub fn of(options: &Options) -> Self {
-        let pace = if options.quick { Self::quick() } else { Self::full() };
-        let rounds = options.rounds.unwrap_or(pace.rounds);
+        let pace = if options.common.quick { Self::quick() } else { Self::full() };
+        let rounds = options.common.rounds.unwrap_or(pace.rounds);
         Self { rounds, long_rounds: pace.long_rounds.min(rounds), ..pace }
     }
 

@@ -1,7 +1,7 @@
 //! Finds the processes of a tunnel that somebody else started: the one that listens on its port, and the one that
 //! holds the connection to the remote. A process that only stands between these two is not found.
 
-use super::process_tree::{ProcessTree, all_ids, parent_of};
+use crate::common::process_tree::{ProcessTree, all_ids, parent_of};
 use std::collections::BTreeSet;
 use std::fs;
 

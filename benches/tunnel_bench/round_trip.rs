@@ -1,8 +1,8 @@
 //! The median time that one byte takes there and back.
 
-use super::Outcome;
 use super::connection::{connect_echo, ping};
-use super::results::median;
+use crate::common::Outcome;
+use crate::common::results::median;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 

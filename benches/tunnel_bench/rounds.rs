@@ -1,14 +1,15 @@
-//! The rounds: each measure is taken of one subject after the other, and each round begins with another subject, so
-//! that a machine that grows slower or faster meanwhile does the same to all of them.
+//! What is measured in each round.
 
 use super::connects::{self, Connects};
 use super::measure::{LOADS, Load, Measure};
 use super::options::Pace;
 use super::remote::Remote;
-use super::results::{Results, median};
-use super::round_trip;
-use super::subject::Subject;
 use super::throughput::Transfer;
+use super::{Results, round_trip};
+use crate::common::results::median;
+use crate::common::rounds::in_rounds;
+use crate::common::subject::Subject;
+use crate::common::window::{Counted, Window};
 
 const MICROSECONDS_PER_SECOND: f64 = 1e6;
 /// Connections of each subject in one round of round trips.
@@ -19,7 +20,7 @@ const CONNECTIONS: usize = 20;
 /// several times faster than two that do not.
 pub fn measure_round_trips(subjects: &mut [Subject], remote: &Remote, pace: &Pace, results: &mut Results) {
     let each = pace.ping_pongs.div_ceil(CONNECTIONS);
-    in_rounds("round trip", subjects, pace, |subjects| {
+    in_rounds("round trip", subjects, pace.rounds, |subjects| {
         let mut seconds = vec![Vec::new(); subjects.len()];
         for _ in 0..CONNECTIONS {
             for (subject, seconds) in subjects.iter_mut().zip(&mut seconds) {
@@ -37,7 +38,7 @@ pub fn measure_round_trips(subjects: &mut [Subject], remote: &Remote, pace: &Pac
 
 /// Takes all measures of all subjects under load, `pace.rounds` times.
 pub fn measure_loads(subjects: &mut [Subject], remote: &Remote, pace: &Pace, results: &mut Results) {
-    in_rounds("load", subjects, pace, |subjects| {
+    in_rounds("load", subjects, pace.rounds, |subjects| {
         for load in &LOADS {
             for subject in subjects.iter_mut() {
                 measure_throughput(subject, load, remote, pace, results);
@@ -49,30 +50,18 @@ pub fn measure_loads(subjects: &mut [Subject], remote: &Remote, pace: &Pace, res
     });
 }
 
-fn in_rounds(name: &str, subjects: &mut [Subject], pace: &Pace, mut measure: impl FnMut(&mut [Subject])) {
-    for round in 0..pace.rounds as usize {
-        eprintln!("{name}, round {} of {}", round + 1, pace.rounds);
-        subjects.rotate_left(usize::from(round > 0));
-        measure(subjects);
-    }
-    let turned = pace.rounds.saturating_sub(1) as usize % subjects.len().max(1);
-    subjects.rotate_right(turned);
-}
-
 fn measure_throughput(subject: &mut Subject, load: &Load, remote: &Remote, pace: &Pace, results: &mut Results) {
     let transfer = Transfer {
         address: subject.address,
         streams: load.streams,
         direction: load.direction,
-        warm_up: pace.warm_up,
-        window: pace.window,
-        processes: subject.processes.as_ref(),
+        window: Window { warm_up: pace.warm_up, window: pace.window, processes: subject.processes.as_ref() },
     };
     let outcome = transfer.run(remote);
     let throughput = results.value_or_note(subject, load.throughput, outcome);
-    results.record(load.throughput, &subject.name, throughput.as_ref().map(|shown| shown.gigabits_per_second));
+    results.record(load.throughput, &subject.name, throughput.as_ref().map(Counted::gigabits_per_second));
     if subject.processes.is_some() {
-        let cpu = throughput.and_then(|shown| shown.cpu_seconds_per_gibibyte);
+        let cpu = throughput.and_then(|shown| shown.cpu_seconds_per_gibibyte());
         results.record(load.cpu, &subject.name, cpu);
     }
 }

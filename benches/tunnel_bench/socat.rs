@@ -1,14 +1,13 @@
 //! Two hops of socat: the yardstick. A tunnel has two processes between client and remote, and so has this.
 
-use super::Outcome;
 use super::connection::connect_echo;
-use super::process::Running;
-use super::process_tree::ProcessTree;
-use super::subject::Subject;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use crate::common::Outcome;
+use crate::common::connection::free_ports;
+use crate::common::process::Running;
+use crate::common::subject::Subject;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the two may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(5);
@@ -20,18 +19,12 @@ pub fn is_installed() -> bool {
 
 /// Starts both hops.
 pub fn start(remote: SocketAddr) -> Outcome<Subject> {
-    let (inner_port, outer_port) = two_free_ports()?;
-    let inner = start_hop(inner_port, remote.port())?;
-    let outer = start_hop(outer_port, inner_port)?;
-    let roots = vec![outer.id(), inner.id()];
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, outer_port));
-    let mut subject = Subject {
-        name: "socat".to_owned(),
-        address,
-        processes: Some(ProcessTree::new(roots)),
-        running: vec![outer, inner],
-    };
-    wait_until_ready(&mut subject)?;
+    let ports = free_ports(2)?;
+    let inner = start_hop(ports[0], remote.port())?;
+    let outer = start_hop(ports[1], ports[0])?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports[1]));
+    let mut subject = Subject::of_processes("socat", address, vec![outer, inner]);
+    subject.wait_until_ready(START_LIMIT, |address| Ok(connect_echo(address).map(drop)?))?;
     Ok(subject)
 }
 
@@ -40,25 +33,4 @@ fn start_hop(port: u16, target_port: u16) -> Outcome<Running> {
     command.arg("-b262144").arg(format!("TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,nodelay"));
     command.arg(format!("TCP:127.0.0.1:{target_port},nodelay"));
     Running::start("socat", &mut command, "listening")
-}
-
-/// socat takes no port 0, so that two are looked up and let go; the start fails if another program takes one meanwhile.
-fn two_free_ports() -> Outcome<(u16, u16)> {
-    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok((first.local_addr()?.port(), second.local_addr()?.port()))
-}
-
-fn wait_until_ready(subject: &mut Subject) -> Outcome<()> {
-    let limit = Instant::now() + START_LIMIT;
-    loop {
-        let Err(error) = connect_echo(subject.address) else { return Ok(()) };
-        if let Some(obituary) = subject.obituary() {
-            return Err(obituary.into());
-        }
-        if Instant::now() > limit {
-            return Err(format!("socat does not answer: {error}").into());
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
 }

@@ -1,32 +1,14 @@
-//! The subjects: whatever leads from a port on 127.0.0.1 to the remote.
+//! The subjects of the tunnel benchmark.
 
+use super::Results;
 use super::connection::connect_echo;
 use super::dockway::Dockway;
 use super::options::{Options, Other};
-use super::process::Running;
-use super::process_tree::ProcessTree;
 use super::remote::Remote;
-use super::results::Results;
-use super::{Outcome, other, socat};
+use super::{other, socat};
+use crate::common::Outcome;
+use crate::common::subject::Subject;
 use std::net::{Ipv4Addr, SocketAddr};
-
-/// One subject.
-pub struct Subject {
-    pub name: String,
-    /// Where clients connect.
-    pub address: SocketAddr,
-    /// The processes between client and remote, when there are any and they are known.
-    pub processes: Option<ProcessTree>,
-    /// The processes that the benchmark started for it.
-    pub running: Vec<Running>,
-}
-
-impl Subject {
-    /// What is known of a process that has ended although it is still needed.
-    pub fn obituary(&mut self) -> Option<String> {
-        self.running.iter_mut().find_map(Running::obituary)
-    }
-}
 
 /// All subjects of this run.
 pub struct Subjects {
@@ -40,19 +22,18 @@ impl Subjects {
     /// Starts what is to be started and tries every subject once.
     pub fn start(options: &Options, remote: &Remote, results: &mut Results) -> Outcome<Self> {
         let mut subjects = Self { list: Vec::new(), dockway: None };
-        if options.wants("direct") {
-            let (name, address) = ("direct".to_owned(), remote.address());
-            subjects.list.push(Subject { name, address, processes: None, running: Vec::new() });
+        if options.common.wants("direct") {
+            subjects.list.push(Subject::direct(remote.address()));
         }
-        if options.wants("socat") {
+        if options.common.wants("socat") {
             subjects.add_socat(remote, results)?;
         }
-        if options.wants("dockway") {
-            let mut dockway = Dockway::start(&options.binary)?;
+        if options.common.wants("dockway") {
+            let mut dockway = Dockway::start(&options.common.binary)?;
             subjects.list.push(dockway.start_subject(remote.address())?);
             subjects.dockway = Some(dockway);
         }
-        for wanted in options.other.iter().filter(|wanted| options.wants(&wanted.name)) {
+        for wanted in options.other.iter().filter(|wanted| options.common.wants(&wanted.name)) {
             subjects.add_other(wanted, remote, results);
         }
         if subjects.list.is_empty() {

@@ -1,11 +1,8 @@
 //! The table for people: a row for each measure; for each subject its value and its ratios; then the goals.
 
 use super::goals::Judged;
-use super::measure::Measure;
-use super::results::Results;
-
-/// The subjects that others are compared with.
-pub const BASES: [&str; 2] = ["direct", "socat"];
+use super::report::Report;
+use super::results::Row;
 
 const ABSENT: &str = "–";
 const GAP: &str = "  ";
@@ -20,14 +17,15 @@ struct Column {
 }
 
 /// Renders the table, the goals and the notes.
-pub fn render(subjects: &[&str], results: &Results, goals: &[Judged]) -> String {
-    let measured = |measure: &Measure| subjects.iter().any(|name| results.median(*measure, name).is_some());
-    let rows: Vec<Measure> = Measure::ALL.into_iter().filter(measured).collect();
+pub fn render<M: Row>(report: &Report<M>) -> String {
+    let measured = |row: &M| report.subjects.iter().any(|name| report.results.median(*row, name).is_some());
+    let rows: Vec<M> = report.rows.iter().copied().filter(measured).collect();
     let mut columns = vec![labels(&rows)];
-    for subject in subjects {
-        columns.extend(columns_of(subject, subjects, &rows, results));
+    for subject in &report.subjects {
+        columns.extend(columns_of(subject, &rows, report));
     }
-    format!("\n{}\n{}{}", lines(&columns, rows.len()), goal_lines(goals), note_lines(results.notes()))
+    let (goals, notes) = (goal_lines(&report.goals), note_lines(report.results.notes()));
+    format!("\n{}\n{goals}{notes}", lines(&columns, rows.len()))
 }
 
 /// At most three digits that mean something.
@@ -40,17 +38,18 @@ fn number(value: Option<f64>) -> String {
     }
 }
 
-fn labels(rows: &[Measure]) -> Column {
+fn labels<M: Row>(rows: &[M]) -> Column {
     let cells = rows.iter().map(|row| format!("{}, {}", row.label(), row.unit())).collect();
     Column { subject: String::new(), heading: String::new(), cells, is_first: false }
 }
 
-fn columns_of(subject: &str, subjects: &[&str], rows: &[Measure], results: &Results) -> Vec<Column> {
+fn columns_of<M: Row>(subject: &str, rows: &[M], report: &Report<M>) -> Vec<Column> {
+    let results = report.results;
     let values = rows.iter().map(|row| number(results.median(*row, subject))).collect();
     let heading = String::new();
     let mut columns = vec![Column { subject: subject.to_owned(), heading, cells: values, is_first: true }];
     // A base is compared only with the bases before it: socat with direct, direct with none.
-    let bases = BASES.iter().take_while(|base| **base != subject).filter(|base| subjects.contains(base));
+    let bases = report.bases.iter().take_while(|base| **base != subject).filter(|base| report.subjects.contains(base));
     for base in bases {
         let cells = rows.iter().map(|row| number(results.ratio(*row, subject, base))).collect();
         columns.push(Column { subject: String::new(), heading: format!("× {base}"), cells, is_first: false });
@@ -89,7 +88,7 @@ fn column_width(column: &Column) -> usize {
     heads.into_iter().chain(&column.cells).map(|cell| cell.chars().count()).max().unwrap_or(0)
 }
 
-fn goal_lines(goals: &[Judged]) -> String {
+fn goal_lines<M: Row>(goals: &[Judged<M>]) -> String {
     if goals.iter().all(|judged| judged.ratio.is_none()) {
         return "goals of dockway: not measured\n".to_owned();
     }

@@ -1,20 +1,32 @@
 //! The values of all rounds, their medians and their ratios.
 
 use super::Outcome;
-use super::measure::Measure;
 use super::subject::Subject;
 use std::collections::BTreeMap;
 
+/// One row of a table.
+pub trait Row: Copy + Ord + 'static {
+    /// What the row is called.
+    fn label(self) -> &'static str;
+    /// The unit of its values.
+    fn unit(self) -> &'static str;
+}
+
 /// What was measured, and what went wrong meanwhile.
-#[derive(Default)]
-pub struct Results {
-    values: BTreeMap<(Measure, String), Vec<Option<f64>>>,
+pub struct Results<M> {
+    values: BTreeMap<(M, String), Vec<Option<f64>>>,
     notes: Vec<String>,
 }
 
-impl Results {
+impl<M> Default for Results<M> {
+    fn default() -> Self {
+        Self { values: BTreeMap::new(), notes: Vec::new() }
+    }
+}
+
+impl<M: Row> Results<M> {
     /// Adds the value of one round; `None` when it failed, so that the rounds of two subjects stay paired.
-    pub fn record(&mut self, measure: Measure, subject: &str, value: Option<f64>) {
+    pub fn record(&mut self, measure: M, subject: &str, value: Option<f64>) {
         self.values.entry((measure, subject.to_owned())).or_default().push(value.filter(|value| value.is_finite()));
     }
 
@@ -28,7 +40,7 @@ impl Results {
 
     /// The value of a measure that succeeded; otherwise a remark that says why it did not. What was measured while a
     /// process of the subject ended is no value either.
-    pub fn value_or_note<T>(&mut self, subject: &mut Subject, measure: Measure, outcome: Outcome<T>) -> Option<T> {
+    pub fn value_or_note<T>(&mut self, subject: &mut Subject, measure: M, outcome: Outcome<T>) -> Option<T> {
         let reason = match (outcome, subject.obituary()) {
             (Ok(value), None) => return Some(value),
             (Ok(_), Some(obituary)) => obituary,
@@ -45,17 +57,17 @@ impl Results {
     }
 
     /// The values of all rounds.
-    pub fn rounds(&self, measure: Measure, subject: &str) -> &[Option<f64>] {
+    pub fn rounds(&self, measure: M, subject: &str) -> &[Option<f64>] {
         self.values.get(&(measure, subject.to_owned())).map_or(&[], Vec::as_slice)
     }
 
     /// The median over the rounds.
-    pub fn median(&self, measure: Measure, subject: &str) -> Option<f64> {
+    pub fn median(&self, measure: M, subject: &str) -> Option<f64> {
         median(self.rounds(measure, subject).iter().copied().flatten().collect())
     }
 
     /// The median over the rounds of the quotient within each round: what slows a whole round down cancels out.
-    pub fn ratio(&self, measure: Measure, subject: &str, base: &str) -> Option<f64> {
+    pub fn ratio(&self, measure: M, subject: &str, base: &str) -> Option<f64> {
         let pairs = self.rounds(measure, subject).iter().zip(self.rounds(measure, base));
         let ratios = pairs.filter_map(|(value, base)| Some((*value)? / (*base)?));
         median(ratios.filter(|ratio| ratio.is_finite()).collect())

@@ -1,5 +1,5 @@
-//! What a tunnel's processes cost, read from /proc: CPU time and resident memory of some processes and all their
-//! descendants (socat forks one for each connection).
+//! What processes cost, read from /proc: CPU time and memory of some processes and all their descendants (socat forks
+//! one for each connection, nginx a few at the start).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -39,6 +39,11 @@ impl ProcessTree {
     /// Resident memory in bytes; a page that forks share counts for each of them.
     pub fn resident_bytes(&self) -> u64 {
         self.members().into_iter().filter_map(resident_bytes).sum()
+    }
+
+    /// Memory in bytes; a page that several processes share counts in parts that make one.
+    pub fn proportional_bytes(&self) -> u64 {
+        self.members().into_iter().filter_map(proportional_bytes).sum()
     }
 
     fn stats(&self) -> Vec<Stat> {
@@ -82,8 +87,16 @@ fn read_stat(pid: u32) -> Option<Stat> {
 }
 
 fn resident_bytes(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    bytes_in_line(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+fn proportional_bytes(pid: u32) -> Option<u64> {
+    bytes_in_line(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
+}
+
+fn bytes_in_line(file: &str, label: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(label))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
