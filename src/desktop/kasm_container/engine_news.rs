@@ -21,8 +21,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// An end so soon after a signal through the engine was meant by whoever sent it.
 const SIGNAL_WINDOW: Duration = Duration::from_secs(60);
-/// After an end by hand, how long the engine may take to tell that the container was removed as well.
-const SETTLE_TIME: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 700 });
+/// After a death by a signal, how long the engine may take to tell that the container is being removed as well: that
+/// means gone, not stopped.
+const REMOVAL_TIME: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 3000 });
 /// The reason of a desktop whose engine was stopped.
 const WITH_ENGINE: &str = "the container engine was stopped; the desktop is started again with it";
 /// The reason of a desktop that was stopped by hand.
@@ -89,10 +90,10 @@ impl KasmContainer {
     }
 
     /// Somebody stopped it through the engine; or the engine itself, which is about to end and takes no more calls.
-    fn ended_by_hand(&mut self, ctx: &mut Context<Self>) {
+    fn ended_by_hand(&mut self, pause: Duration, ctx: &mut Context<Self>) {
         let (engine, ended) = (self.means.engine.clone(), self.row.container_id.clone());
         let asked = async move {
-            sleep(SETTLE_TIME).await;
+            sleep(pause).await;
             engine.hello().await.is_ok()
         };
         ctx.spawn(asked.into_actor(self).map(move |goes_on, container, ctx| {
@@ -113,12 +114,12 @@ impl KasmContainer {
                 self.deaths.signalled = Some(now);
                 // The engine may tell of the death before it tells of its cause.
                 if self.work.is_about(&[Effect::Restart]) {
-                    self.ended_by_hand(ctx);
+                    self.ended_by_hand(REMOVAL_TIME, ctx);
                 }
             }
-            Happening::Stopped => self.ended_by_hand(ctx),
+            Happening::Stopped => self.ended_by_hand(Duration::ZERO, ctx),
             Happening::Destroyed => self.removed(Event::Destroyed, ctx),
-            Happening::Died { .. } if self.deaths.was_by_hand(now) => self.ended_by_hand(ctx),
+            Happening::Died { .. } if self.deaths.was_by_hand(now) => self.ended_by_hand(REMOVAL_TIME, ctx),
             // That death is known already, or the look after the start will find it.
             Happening::Died { .. } if self.work.is_about(&[Effect::StartContainer, Effect::Restart]) => {}
             Happening::Died { exit_code } => self.died(exit_code, false, ctx),
