@@ -8,13 +8,10 @@ ARG RUST=rust:1-bookworm
 ARG BASE=debian:bookworm-slim
 
 FROM $BASE AS runtime
-ARG DEBIAN_MIRROR=http://deb.debian.org/debian
 # Certificates are for sign-in providers and for agents behind HTTPS. The user has a number that hosts seldom use.
-RUN echo "deb $DEBIAN_MIRROR bookworm main" >/tmp/mirror.list \
-    && apt="apt-get -qq -y -o Dir::Etc::SourceList=/tmp/mirror.list -o Dir::Etc::SourceParts=/dev/null" \
-    && $apt update \
-    && DEBIAN_FRONTEND=noninteractive $apt install --no-install-recommends ca-certificates \
-    && rm -rf /tmp/mirror.list /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log \
+RUN apt-get -qq update \
+    && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log \
     && groupadd --gid 10001 dockway \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin dockway \
     && install -d -m 700 -o dockway -g dockway /data
