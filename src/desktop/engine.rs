@@ -125,6 +125,8 @@ pub struct Created {
 pub struct Inspected {
     pub container_id: String,
     pub running: bool,
+    /// Somebody is removing it.
+    pub removing: bool,
     pub exit_code: i64,
     pub out_of_memory: bool,
     /// The engine's own words on a failed start.

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use tokio::time::sleep;
 
 use super::KasmContainer;
 use super::work::Failure;
 use crate::desktop::Status;
-use crate::desktop::engine::{Happening, Inventory};
+use crate::desktop::engine::{EngineError, Happening, Inventory};
 use crate::desktop::messages::{EngineAway, Reconcile, Told};
 use crate::desktop::state::{Effect, Event};
 use crate::supervision::{Backoff, Cause, Intensity, Restart};
@@ -21,9 +20,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// An end so soon after a signal through the engine was meant by whoever sent it.
 const SIGNAL_WINDOW: Duration = Duration::from_secs(60);
-/// After a death by a signal, how long the engine may take to tell that the container is being removed as well: that
-/// means gone, not stopped.
-const REMOVAL_TIME: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 3000 });
 /// The reason of a desktop whose engine was stopped.
 const WITH_ENGINE: &str = "the container engine was stopped; the desktop is started again with it";
 /// The reason of a desktop that was stopped by hand.
@@ -89,20 +85,32 @@ impl KasmContainer {
         self.happen(Event::Died, ctx);
     }
 
-    /// Somebody stopped it through the engine; or the engine itself, which is about to end and takes no more calls.
-    fn ended_by_hand(&mut self, pause: Duration, ctx: &mut Context<Self>) {
-        let (engine, ended) = (self.means.engine.clone(), self.row.container_id.clone());
+    /// Somebody stopped it through the engine, or is removing it; or it was the engine itself, which is about to end and
+    /// takes no more calls.
+    fn ended_by_hand(&mut self, ctx: &mut Context<Self>) {
+        let (engine, network) = (self.means.engine.clone(), self.identity().network());
+        let ended = self.row.container_id.clone().unwrap_or_default();
         let asked = async move {
-            sleep(pause).await;
-            engine.hello().await.is_ok()
+            let found = engine.inspect(&ended, &network).await;
+            (found, ended)
         };
-        ctx.spawn(asked.into_actor(self).map(move |goes_on, container, ctx| {
+        ctx.spawn(asked.into_actor(self).map(|(found, ended), container, ctx| {
             let is_settled = !matches!(container.status(), Status::Starting | Status::Ready);
-            if is_settled || container.row.container_id != ended {
+            if is_settled || container.row.container_id.as_ref() != Some(&ended) {
                 return;
             }
-            container.row.reason = Some(if goes_on { BY_HAND } else { WITH_ENGINE }.to_owned());
-            container.happen(if goes_on { Event::EndedByHand } else { Event::Died }, ctx);
+            match found {
+                Ok(None) => container.removed(Event::Destroyed, ctx),
+                Ok(Some(found)) if found.removing => container.removed(Event::Destroyed, ctx),
+                Err(EngineError::Unavailable(_)) => {
+                    container.row.reason = Some(WITH_ENGINE.to_owned());
+                    container.happen(Event::Died, ctx);
+                }
+                _ => {
+                    container.row.reason = Some(BY_HAND.to_owned());
+                    container.happen(Event::EndedByHand, ctx);
+                }
+            }
         }));
     }
 
@@ -114,12 +122,12 @@ impl KasmContainer {
                 self.deaths.signalled = Some(now);
                 // The engine may tell of the death before it tells of its cause.
                 if self.work.is_about(&[Effect::Restart]) {
-                    self.ended_by_hand(REMOVAL_TIME, ctx);
+                    self.ended_by_hand(ctx);
                 }
             }
-            Happening::Stopped => self.ended_by_hand(Duration::ZERO, ctx),
+            Happening::Stopped => self.ended_by_hand(ctx),
             Happening::Destroyed => self.removed(Event::Destroyed, ctx),
-            Happening::Died { .. } if self.deaths.was_by_hand(now) => self.ended_by_hand(REMOVAL_TIME, ctx),
+            Happening::Died { .. } if self.deaths.was_by_hand(now) => self.ended_by_hand(ctx),
             // That death is known already, or the look after the start will find it.
             Happening::Died { .. } if self.work.is_about(&[Effect::StartContainer, Effect::Restart]) => {}
             Happening::Died { exit_code } => self.died(exit_code, false, ctx),

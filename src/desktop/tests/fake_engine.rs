@@ -18,7 +18,6 @@ const CALLS: usize = 64;
 /// What an engine may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
-    Hello,
     HasImage,
     Pull,
     CreateNetwork,
@@ -156,7 +155,7 @@ impl Stock {
 impl Engine for FakeEngine {
     fn hello(&self) -> Answer<'_, EngineInfo> {
         let info = EngineInfo { name: "Fake".into(), version: "1".into(), api_version: "1.41".into() };
-        self.call(Op::Hello, "", move |_| Ok(info))
+        Box::pin(async move { Ok(info) })
     }
 
     fn has_image<'a>(&'a self, image: &'a str) -> Answer<'a, bool> {
@@ -236,6 +235,7 @@ impl Engine for FakeEngine {
             Ok(stock.containers.get(&id).map(|known| Inspected {
                 container_id: id.clone(),
                 running: known.running,
+                removing: false,
                 exit_code: known.exit_code,
                 out_of_memory: known.out_of_memory,
                 error: String::new(),

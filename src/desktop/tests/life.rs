@@ -217,7 +217,7 @@ async fn what_is_stopped_by_hand_stays_stopped() {
 async fn what_ends_with_its_engine_is_started_again_with_it() {
     let mut rig = Rig::ready(Plan::default()).await;
     let away = || EngineError::Unavailable("there is no socket".into());
-    rig.engine.refuse(Op::Hello, away()).await;
+    rig.engine.refuse(Op::Inspect, away()).await;
     rig.engine.refuse(Op::Start, away()).await;
     rig.engine.with(|stock| stock.containers.values_mut().for_each(|container| container.running = false)).await;
     rig.tell(Happening::Killed { signal: "15".into() }).await;

@@ -169,6 +169,7 @@ impl Engine for FakeEngine {
             running.then(|| Inspected {
                 container_id: container_id.to_owned(),
                 running,
+                removing: false,
                 exit_code: 0,
                 out_of_memory: false,
                 error: String::new(),
